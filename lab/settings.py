@@ -1,0 +1,427 @@
+"""The lab's settings: `lab.toml`, environment variables, defaults; each stated once, here.
+
+A field of one of the dataclasses below *is* a setting: its type, default, environment variable,
+allowed values and comment stand in it. Reading, validation, and `lab.toml.example` follow from
+that. A variable wins over the file, the file over the default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from lab.errors import UsageError
+from lab.paths import default_name
+
+BACKENDS = ("samba", "ksmbd", "py")
+NODES = ("front", *BACKENDS, "client")
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a value must be: a test, and the words that say so in errors and in the example."""
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+def one_of(*values: str) -> Check:
+    """One of these words."""
+    return Check(" | ".join(values), values.__contains__)
+
+
+def matching(pattern: str, allowed: str) -> Check:
+    """Text that `pattern` matches as a whole."""
+    return Check(allowed, lambda value: re.fullmatch(pattern, value) is not None)
+
+
+def between(low: int, high: int) -> Check:
+    """An integer in this range."""
+    return Check(f"an integer from {low} to {high}", lambda value: low <= value <= high)
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError:
+        return False
+    return True
+
+
+BOOLEAN = Check("true | false", lambda value: isinstance(value, bool))
+IPV4_ADDRESS = Check("an IPv4 address of this host, or 0.0.0.0 for all", _is_address)
+
+
+def setting(default: Any, env: str, check: Check, comment: str) -> Any:
+    """Declare one setting; the field's annotation gives its type."""
+    return field(default=default, metadata={"env": env, "check": check, "comment": comment})
+
+
+@dataclass(frozen=True)
+class ShareSettings:
+    """The share that every server offers, and who may use it."""
+
+    name: str = setting(
+        "TEST",
+        "LAB_SHARE_NAME",
+        matching(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}", "letters, digits, _ and -, at most 80"),
+        "The share's name: \\\\ADDRESS\\TEST.",
+    )
+    user: str = setting(
+        "tester",
+        "LAB_SHARE_USER",
+        Check(
+            "a lower-case account name of at most 32 characters, not root",
+            lambda value: (
+                value != "root" and re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", value) is not None
+            ),
+        ),
+        "The account that clients log on with. Its password is generated: .lab/secrets/password.",
+    )
+
+
+@dataclass(frozen=True)
+class FrontSettings:
+    """The one stable address in front of the servers."""
+
+    bind: str = setting(
+        "127.0.0.1",
+        "LAB_FRONT_BIND",
+        IPV4_ADDRESS,
+        "Where the front listens. Anything but 127.0.0.1 opens the lab to the network: a Windows\n"
+        "client needs that, and port 445.",
+    )
+    port: int = setting(1445, "LAB_FRONT_PORT", between(1, 65535), "The port of the front.")
+    address: str = setting(
+        "",
+        "LAB_FRONT_ADDRESS",
+        matching(r"[A-Za-z0-9.:-]{0,253}", "a host name or an address; empty means: as bind"),
+        "What a Windows client types after \\\\ (lab switch prints the lines with it).",
+    )
+    backend: str = setting(
+        "samba",
+        "LAB_FRONT_BACKEND",
+        one_of(*BACKENDS),
+        "The server that is active after the first `lab up`; later, `lab switch` decides.",
+    )
+
+    @property
+    def client_address(self) -> str:
+        """What a client on another machine types."""
+        return self.address or self.bind
+
+
+@dataclass(frozen=True)
+class DebianSettings:
+    """The distribution inside the containers and the guest."""
+
+    suite: str = setting(
+        "trixie",
+        "LAB_DEBIAN_SUITE",
+        matching(r"[a-z]+", "a Debian code name, as trixie or sid"),
+        "Samba, ksmbd-tools and the guest's kernel come from this suite.",
+    )
+    mirror: str = setting(
+        "",
+        "LAB_DEBIAN_MIRROR",
+        matching(
+            r"(https?://[^\s\"'\\]+)?", "a http:// or https:// address; empty: see the comment"
+        ),
+        "The mirror to install from. Empty: the one that this host's own apt uses, and where\n"
+        "there is none http://deb.debian.org/debian.",
+    )
+
+
+@dataclass(frozen=True)
+class KsmbdSettings:
+    """The ksmbd node: a small virtual machine in a container."""
+
+    kernel: str = setting(
+        "cloud-amd64",
+        "LAB_KSMBD_KERNEL",
+        matching(r"[a-z0-9][a-z0-9.+-]*", "a Debian kernel flavour: the X of linux-image-X"),
+        "The guest's kernel: Debian's linux-image-<this>.",
+    )
+    memory: int = setting(
+        256, "LAB_KSMBD_MEMORY", between(128, 65536), "The guest's memory in MiB."
+    )
+    accelerator: str = setting(
+        "auto",
+        "LAB_KSMBD_ACCELERATOR",
+        one_of("auto", "kvm", "tcg"),
+        "How the guest runs: kvm (hardware), tcg (emulated), or auto: kvm if a probe boots so.",
+    )
+    debug: str = setting(
+        "",
+        "LAB_KSMBD_DEBUG",
+        matching(
+            r"((all|smb|auth|vfs|oplock|ipc|conn|rdma)( |$))*",
+            "all, or any of smb auth vfs oplock ipc conn rdma; empty: none",
+        ),
+        "The debug classes that the module logs (ksmbd.control --debug).",
+    )
+
+
+@dataclass(frozen=True)
+class SambaSettings:
+    """The samba node: smbd."""
+
+    log_level: str = setting(
+        "1",
+        "LAB_SAMBA_LOG_LEVEL",
+        matching(
+            r"(\d+|[a-z0-9_]+:\d+)( [a-z0-9_]+:\d+)*", 'a level and classes, as "1 notify:10"'
+        ),
+        'smb.conf\'s "log level".',
+    )
+    kernel_change_notify: bool = setting(
+        True,
+        "LAB_SAMBA_KERNEL_CHANGE_NOTIFY",
+        BOOLEAN,
+        'smb.conf\'s "kernel change notify": whether smbd sees changes made beside it (inotify).',
+    )
+
+
+@dataclass(frozen=True)
+class PySettings:
+    """The py node: notify_server."""
+
+    log_level: str = setting(
+        "info",
+        "LAB_PY_LOG_LEVEL",
+        one_of("debug", "info", "warning", "error"),
+        "What notify_server logs.",
+    )
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """The container engine."""
+
+    install: str = setting(
+        "auto",
+        "LAB_INSTALL_ENGINE",
+        one_of("auto", "never"),
+        "Whether `lab up` may install the distribution's Docker engine where there is none (root).",
+    )
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """Building the images."""
+
+    ca_certificates: str = setting(
+        "",
+        "LAB_CA_CERTIFICATES",
+        matching(
+            r"[^\n\0]*", "the path of a file with certificates in PEM; empty: see the comment"
+        ),
+        "Certificates that builds trust besides Debian's (a proxy that inspects TLS). Empty: what\n"
+        "PIP_CERT, REQUESTS_CA_BUNDLE, SSL_CERT_FILE and CURL_CA_BUNDLE of this host name.",
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one lab, validated."""
+
+    name: str = setting(
+        "",
+        "LAB_NAME",
+        matching(r"([a-z0-9][a-z0-9_-]{0,39})?", "lower-case letters, digits, - and _, at most 40"),
+        "The lab's name, in front of its containers' names. Empty: notify-lab- and a hash of this\n"
+        "folder's path, so that two checkouts do not disturb each other.",
+    )
+    share: ShareSettings = field(default_factory=ShareSettings)
+    front: FrontSettings = field(default_factory=FrontSettings)
+    debian: DebianSettings = field(default_factory=DebianSettings)
+    ksmbd: KsmbdSettings = field(default_factory=KsmbdSettings)
+    samba: SambaSettings = field(default_factory=SambaSettings)
+    py: PySettings = field(default_factory=PySettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    build: BuildSettings = field(default_factory=BuildSettings)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One declared setting: where it stands, and what its field says of it."""
+
+    section: str  # "" for the top level
+    key: str
+    kind: type
+    default: Any
+    env: str
+    check: Check
+    comment: str
+
+    @property
+    def where(self) -> str:
+        """How errors and people name it: `[front] port`, or `name`."""
+        return f"[{self.section}] {self.key}" if self.section else self.key
+
+
+def _declared_in(section: str, owner: type) -> Iterable[Declared]:
+    hints = get_type_hints(owner)
+    for entry in fields(owner):
+        if "env" in entry.metadata:
+            yield _declare(section, entry, hints[entry.name])
+
+
+def _declare(section: str, entry: Field[Any], kind: type) -> Declared:
+    return Declared(section, entry.name, kind, entry.default, **entry.metadata)
+
+
+def _sections() -> dict[str, type]:
+    hints = get_type_hints(Settings)
+    return {"": Settings} | {
+        entry.name: hints[entry.name] for entry in fields(Settings) if "env" not in entry.metadata
+    }
+
+
+SECTIONS: Mapping[str, type] = _sections()
+DECLARED: tuple[Declared, ...] = tuple(
+    declared for section, owner in SECTIONS.items() for declared in _declared_in(section, owner)
+)
+
+
+def load(root: Path, environ: Mapping[str, str]) -> Settings:
+    """Read lab.toml (if there is one) and the environment; raise UsageError naming the key."""
+    file = root / "lab.toml"
+    values = _from_file(file) if file.exists() else {}
+    values |= _from_environment(environ)
+    settings = Settings()
+    for (section, key), value in values.items():
+        if section:
+            settings = replace(
+                settings, **{section: replace(getattr(settings, section), **{key: value})}
+            )
+        else:
+            settings = replace(settings, **{key: value})
+    return settings if settings.name else replace(settings, name=default_name(root))
+
+
+Values = dict[tuple[str, str], Any]
+
+
+def _from_file(file: Path) -> Values:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: not valid TOML: {error}", "compare lab.toml.example") from None
+    return from_document(document, str(file))
+
+
+def from_document(document: Mapping[str, Any], source: str) -> Values:
+    """Validate a parsed lab.toml; `source` is named in errors."""
+    values: Values = {}
+    for name, content in document.items():
+        if name in SECTIONS and name:
+            if not isinstance(content, Mapping):
+                raise UsageError(
+                    f"{source}: {name} is a section, not a value", f"write [{name}] and keys below"
+                )
+            for key, value in content.items():
+                values[name, key] = _checked(_find(name, key, source), value, source)
+        else:
+            values["", name] = _checked(_find("", name, source), content, source)
+    return values
+
+
+def _find(section: str, key: str, source: str) -> Declared:
+    """Return the declaration of a key; an unknown one raises with the nearest and all others."""
+    known = {declared.key: declared for declared in DECLARED if declared.section == section}
+    if key in known:
+        return known[key]
+    if section:
+        message = f"{source}: [{section}] has no key {key!r}"
+        candidates = list(known)
+    else:
+        message = f"{source}: unknown key or section {key!r}"
+        candidates = [*known, *(name for name in SECTIONS if name)]
+    raise UsageError(message, suggestion(key, candidates, "allowed"))
+
+
+def suggestion(word: str, candidates: Iterable[str], label: str) -> str:
+    """Return `did you mean "x"? LABEL: a, b, c`, the question only where one is near."""
+    candidates = list(candidates)
+    near = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
+    question = f"did you mean {near[0]!r}? " if near else ""
+    return f"{question}{label}: {', '.join(candidates)}"
+
+
+def _checked(declared: Declared, value: Any, source: str) -> Any:
+    # bool is an int to Python: a port of `true` must not pass.
+    right_type = type(value) is declared.kind
+    if right_type and declared.check.accepts(value):
+        return value
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    quotes = "text in quotes: " if declared.kind is str and not isinstance(value, str) else ""
+    raise UsageError(
+        f"{source}: {declared.where} = {shown} is not allowed",
+        f"allowed: {quotes}{declared.check.allowed}",
+    )
+
+
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _from_environment(environ: Mapping[str, str]) -> Values:
+    """Read the variables that are set and not empty; "" means: not set."""
+    values: Values = {}
+    for declared in DECLARED:
+        text = environ.get(declared.env, "")
+        if text:
+            value = _converted(declared.kind, text)
+            source = f"environment variable {declared.env}"
+            values[declared.section, declared.key] = _checked(declared, value, source)
+    return values
+
+
+def _converted(kind: type, text: str) -> Any:
+    """Text of a variable as `kind`; what cannot be converted stays text, and is refused."""
+    if kind is int and re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if kind is bool:
+        return _BOOLEANS.get(text.lower(), text)
+    return text
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """LAB_* variables that nothing reads, each with the nearest one that is read ("" if none)."""
+    known = {declared.env for declared in DECLARED} | {"LAB_ROOT", "LAB_DEBUG"}
+    strange = sorted(name for name in environ if name.startswith("LAB_") and name not in known)
+    return [(name, next(iter(difflib.get_close_matches(name, known, n=1)), "")) for name in strange]
+
+
+def example() -> str:
+    """The text of lab.toml.example: every setting with its comment, default and variable."""
+    lines = [
+        "# Settings of the lab. Copy to lab.toml and change what you need; all of it is optional.",
+        "# An environment variable (named after each setting) wins over this file.",
+    ]
+    for section, owner in SECTIONS.items():
+        lines.append("")
+        if section:
+            lines += [f"# {owner.__doc__}", f"[{section}]"]
+        for declared in _declared_in(section, owner):
+            lines += [f"# {line}" for line in declared.comment.splitlines()]
+            lines += [
+                f"# Allowed: {declared.check.allowed}.",
+                f"# Variable: {declared.env}.",
+                f"#{declared.key} = {_toml(declared.default)}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else '"' + value.replace("\\", "\\\\") + '"'
