@@ -1,0 +1,1 @@
+"""Scenarios: recorded as data (`model`), listed (`catalogue`), run embedded (`embedded`)."""

@@ -1,0 +1,100 @@
+"""Every scenario, one file each, in the order of the groups A to H.
+
+A file named like `c02_rename.py` holds one function decorated with `@scenario("C2", ...)`; nothing
+else is needed for it to be listed, selected, run and judged.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lab.errors import UsageError
+from lab.scenarios.model import Scenario
+from lab.scenarios.script import ScenarioSource
+
+GROUPS = {
+    "A": "Wire",
+    "B": "Validation",
+    "C": "Changes",
+    "D": "Handle state",
+    "E": "Recursion",
+    "F": "Teardown",
+    "G": "Cancel",
+    "H": "Compound and clients",
+}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Scenarios in order, found by name ("C2"), by group ("C"), or by section cited."""
+
+    scenarios: tuple[Scenario, ...]
+
+    def __iter__(self) -> Iterator[Scenario]:
+        return iter(self.scenarios)
+
+    def __len__(self) -> int:
+        return len(self.scenarios)
+
+    def select(self, words: Sequence[str]) -> tuple[Scenario, ...]:
+        """The scenarios that any of the words names; all of them when there are no words.
+
+        A section is written "MS-SMB2/3.3.5.16" and holds its subsections. Raises `UsageError`
+        with the nearest valid names for a word that names nothing.
+        """
+        if not words:
+            return self.scenarios
+        chosen: set[str] = set()
+        for word in words:
+            found = {item.name for item in self.scenarios if _names(word, item)}
+            if not found:
+                raise UsageError(f"No scenario is called {word!r}.", self._suggest(word))
+            chosen |= found
+        return tuple(item for item in self.scenarios if item.name in chosen)
+
+    def _suggest(self, word: str) -> str:
+        names = [item.name for item in self.scenarios]
+        sections = sorted({_section(cite) for item in self.scenarios for cite in item.cites})
+        near = difflib.get_close_matches(
+            word.upper(), [*names, *(s.upper() for s in sections)], n=3, cutoff=0.4
+        )
+        hint = f"Nearest: {', '.join(near)}. " if near else ""
+        return f"{hint}Names: {' '.join(names)}; groups: {' '.join(sorted({n[0] for n in names}))}."
+
+
+def _section(cite: str) -> str:
+    return cite.replace(" ", "/")
+
+
+def _names(word: str, item: Scenario) -> bool:
+    wanted = word.upper()
+    if wanted in (item.name, item.group):
+        return True
+    sections = [_section(cite).upper() for cite in item.cites]
+    return any(s == wanted or s.startswith(wanted + ".") for s in sections) and "/" in wanted
+
+
+def _order(item: Scenario) -> tuple[str, int, str]:
+    match = re.fullmatch(r"([A-Z])(\d+)(\w*)", item.name)
+    if match is None:
+        raise ValueError(f"{item.name!r} is no scenario name: a letter and a number")
+    return match[1], int(match[2]), match[3]
+
+
+def load() -> Catalogue:
+    """Import the files of this package and record every scenario in them."""
+    found: list[Scenario] = []
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        sources = [value for value in vars(module).values() if isinstance(value, ScenarioSource)]
+        found.extend(source.record() for source in sources)
+    names = [item.name for item in found]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"declared twice: {', '.join(sorted(twice))}")
+    return Catalogue(tuple(sorted(found, key=_order)))

@@ -1,0 +1,198 @@
+"""What a server is known to do differently, and why: one TOML file for each server.
+
+    [unsupported]                       # the server does not implement CHANGE_NOTIFY at all
+    statuses = ["STATUS_NOT_IMPLEMENTED"]
+    reason = "..."
+    link = "..."
+
+    [[deviation]]
+    scenario = "E4"                     # or "*", with `finding`
+    outcome = "fail"                    # or "timeout", "server crash"
+    match = "sub\\\\\\\\file2"              # regular expression, found in the reason
+    reason = "..."
+    link = "..."
+    sometimes = false                   # true: may also pass
+
+    [[deviation]]
+    scenario = "*"
+    finding = "signature"               # a row of lab.verdicts.wire.RULES
+    reason = "..."
+    link = "..."
+
+A cell whose verdict a deviation explains becomes a *known deviation*; one that passes in spite of
+its deviation is an *unexpected pass*, which is an error. A new way to fail is no known deviation.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lab.errors import UsageError
+from lab.verdicts.verdict import Finding, Outcome, Verdict
+
+DIRECTORY = Path(__file__).parent.parent / "scenarios" / "deviations"
+OUTCOMES = (Outcome.FAIL, Outcome.TIMEOUT, Outcome.SERVER_CRASH)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """One entry; exactly one of `outcome` and `finding` is set."""
+
+    scenario: str
+    reason: str
+    link: str
+    outcome: Outcome | None = None
+    match: str = ""
+    finding: str = ""
+    sometimes: bool = False
+
+    def explains(self, scenario: str, verdict: Verdict) -> bool:
+        return (
+            self.scenario == scenario
+            and self.outcome is verdict.outcome
+            and re.search(self.match, verdict.reason) is not None
+        )
+
+    def explains_finding(self, scenario: str, finding: Finding) -> bool:
+        return (
+            self.scenario in ("*", scenario)
+            and self.finding == finding.rule
+            and re.search(self.match, finding.text) is not None
+        )
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The server is known not to implement CHANGE_NOTIFY: it answers one of these statuses."""
+
+    statuses: tuple[str, ...]
+    reason: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Deviations:
+    """All that is known about one server."""
+
+    entries: tuple[Deviation, ...] = ()
+    unsupported: Unsupported | None = None
+    source: str = field(default="", compare=False)
+
+    def apply(self, scenario: str, verdict: Verdict) -> tuple[Verdict, frozenset[int]]:
+        """The verdict in the light of what is known, and the indices of the entries it showed."""
+        seen: set[int] = set()
+        unexplained = []
+        for finding in verdict.findings:
+            entry = self._first(_explains_finding(scenario, finding))
+            if entry is None:
+                unexplained.append(finding)
+            else:
+                seen.add(entry)
+        if verdict.outcome is Outcome.UNSUPPORTED:
+            return self._judge_unsupported(verdict), frozenset(seen)
+        verdict = _without_known_findings(verdict, unexplained, bool(seen))
+        entry = self._first(lambda known: known.explains(scenario, verdict))
+        if entry is not None:
+            known = self.entries[entry]
+            reason = f"{known.reason} ({verdict.reason})"
+            verdict = replace(
+                verdict, outcome=Outcome.KNOWN_DEVIATION, reason=reason, link=known.link
+            )
+            return verdict, frozenset(seen | {entry})
+        if verdict.outcome is Outcome.PASS:
+            verdict = self._judge_pass(scenario, verdict)
+        return verdict, frozenset(seen)
+
+    def _first(self, wanted: Callable[[Deviation], bool]) -> int | None:
+        return next((i for i, entry in enumerate(self.entries) if wanted(entry)), None)
+
+    def _judge_unsupported(self, verdict: Verdict) -> Verdict:
+        known = self.unsupported
+        if known is None or not any(status in verdict.reason for status in known.statuses):
+            return verdict
+        return replace(
+            verdict,
+            declared=True,
+            reason=f"{verdict.reason}: {known.reason}",
+            link=known.link,
+        )
+
+    def _judge_pass(self, scenario: str, verdict: Verdict) -> Verdict:
+        for entry in self.entries:
+            if entry.scenario == scenario and entry.outcome and not entry.sometimes:
+                return replace(
+                    verdict,
+                    outcome=Outcome.UNEXPECTED_PASS,
+                    reason=f"passes, but {self.source or 'the deviations'} says: {entry.reason}",
+                    link=entry.link,
+                )
+        return verdict
+
+    def stale(self, seen: Iterable[int], scenarios: Iterable[str]) -> tuple[Deviation, ...]:
+        """Entries that a run of these scenarios should have shown, and did not."""
+        shown, ran = set(seen), set(scenarios)
+        return tuple(
+            entry
+            for index, entry in enumerate(self.entries)
+            if index not in shown and (entry.scenario in ran or entry.scenario == "*")
+        )
+
+
+def _explains_finding(scenario: str, finding: Finding) -> Callable[[Deviation], bool]:
+    return lambda entry: entry.explains_finding(scenario, finding)
+
+
+def _without_known_findings(
+    verdict: Verdict, unexplained: list[Finding], some_known: bool
+) -> Verdict:
+    """A failure that rests on findings alone stands only on those that nothing explains."""
+    if verdict.outcome is not Outcome.FAIL or not verdict.reason.startswith("wire: "):
+        return verdict
+    if unexplained:
+        return replace(verdict, reason=f"wire: {unexplained[0].text}", at=unexplained[0].at)
+    return replace(verdict, outcome=Outcome.PASS, reason="", at=-1) if some_known else verdict
+
+
+def load(server: str, directory: Path = DIRECTORY) -> Deviations:
+    """The deviations of one server; a server without a file has none. Raises `UsageError`."""
+    path = directory / f"{server}.toml"
+    if not path.exists():
+        return Deviations()
+    try:
+        plain = tomllib.loads(path.read_text())
+        return parse(plain, path.name)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: {error}", "See lab/verdicts/deviations.py.") from error
+
+
+def parse(plain: Mapping[str, Any], source: str) -> Deviations:
+    """Raises KeyError, TypeError or ValueError on anything that is not as documented above."""
+    unknown = set(plain) - {"unsupported", "deviation"}
+    if unknown:
+        raise ValueError(f"unknown table {sorted(unknown)[0]!r}")
+    unsupported = None
+    if "unsupported" in plain:
+        table = dict(plain["unsupported"])
+        table["statuses"] = tuple(table["statuses"])
+        unsupported = Unsupported(**table)
+    entries = tuple(_entry(dict(table)) for table in plain.get("deviation", []))
+    return Deviations(entries, unsupported, source)
+
+
+def _entry(table: dict[str, Any]) -> Deviation:
+    if ("outcome" in table) == ("finding" in table):
+        raise ValueError(f"{table}: one of `outcome` and `finding` is needed")
+    if "outcome" in table:
+        table["outcome"] = Outcome(table["outcome"])
+        if table["outcome"] not in OUTCOMES:
+            raise ValueError(f"{table['outcome']!r} is no outcome that can be known")
+    entry = Deviation(**table)
+    re.compile(entry.match)
+    if not entry.reason.strip() or not entry.link.strip():
+        raise ValueError(f"{entry.scenario}: a reason and a link are needed")
+    return entry

@@ -1,0 +1,285 @@
+"""Running scenarios against servers: one thread and one interpreter for each server.
+
+Scenarios of one server run one after another, each in a directory and on connections of its own;
+the servers run side by side. A server that is gone after a scenario costs that cell; the others go
+on if it comes back in time. An interpreter that hangs or dies costs its cell, and is replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from lab.errors import LabError
+from lab.scenarios.model import Scenario
+from lab.scenarios.pipe import Pipe, PipeClosed
+from lab.scenarios.server_side import ServerSide
+from lab.targets import Target
+from lab.verdicts.deviations import Deviations
+from lab.verdicts.judge import judge
+from lab.verdicts.matrix import NOT_RUN, Cell, Matrix
+from lab.verdicts.verdict import Outcome, Verdict
+
+SCENARIO_DEADLINE_S = 30.0  # scaled; a net below the interpreter's own deadlines
+HELLO_DEADLINE_S = 15.0
+COME_BACK_S = 20.0  # scaled: how long a server that went away may take to answer again
+
+
+@dataclass(frozen=True)
+class Column:
+    """One server of the matrix, and all that is needed to run scenarios against it."""
+
+    target: Target
+    server: ServerSide
+    open_client: Callable[[], Pipe]
+    deviations: Deviations = field(default_factory=Deviations)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Told to the progress callback, from the column's thread."""
+
+    server: str
+    scenario: str
+    state: Literal["started", "done"]
+    done: int
+    total: int
+    verdict: Verdict | None = None
+
+
+ProgressCallback = Callable[[Event], None]
+
+
+def run_matrix(
+    columns: Sequence[Column],
+    scenarios: Sequence[Scenario],
+    run_dir: Path,
+    progress: ProgressCallback | None = None,
+) -> Matrix:
+    """Every scenario against every column; writes `<server>/<scenario>/` below `run_dir`.
+
+    KeyboardInterrupt ends the run early: what is done is returned, marked partial.
+    """
+    started = time.time()
+    tell = progress or (lambda _: None)
+    stop = threading.Event()
+    runners = [_ColumnRunner(column, scenarios, run_dir, tell, stop) for column in columns]
+    threads = [threading.Thread(target=runner.run, name=runner.name) for runner in runners]
+    for thread in threads:
+        thread.start()
+    interrupted = False
+    while any(thread.is_alive() for thread in threads):
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            interrupted = True
+            stop.set()
+    cells = {(name, runner.name): cell for runner in runners for name, cell in runner.cells.items()}
+    names = [scenario.name for scenario in scenarios]
+    return Matrix(
+        scenarios=tuple(scenarios),
+        servers=tuple(runner.name for runner in runners),
+        cells=cells,
+        run_dir=run_dir,
+        started=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
+        seconds=round(time.time() - started, 3),
+        partial=interrupted,
+        stale={
+            runner.name: runner.column.deviations.stale(runner.seen, names)
+            for runner in runners
+            if not interrupted
+        },
+    )
+
+
+class _Interrupted(Exception):
+    """The run was told to stop."""
+
+
+class _ColumnRunner:
+    """One server's thread."""
+
+    def __init__(
+        self,
+        column: Column,
+        scenarios: Sequence[Scenario],
+        run_dir: Path,
+        tell: ProgressCallback,
+        stop: threading.Event,
+    ) -> None:
+        self.column = column
+        self.name = column.target.name
+        self.cells: dict[str, Cell] = {}
+        self.seen: set[int] = set()
+        self._scenarios = scenarios
+        self._run_dir = run_dir
+        self._tell = tell
+        self._stop = stop
+        self._pipe: Pipe | None = None
+        self._healthy = False
+
+    def run(self) -> None:
+        """All scenarios; never raises: what cannot run is a cell with a reason."""
+        try:
+            for number, scenario in enumerate(self._scenarios):
+                self._run_one(number, scenario)
+        except _Interrupted:
+            pass
+        finally:
+            self._close_client()
+
+    def _run_one(self, number: int, scenario: Scenario) -> None:
+        total = len(self._scenarios)
+        self._tell(Event(self.name, scenario.name, "started", number, total))
+        began = time.time()
+        try:
+            raw = self._verdict(scenario, began)
+        except LabError as error:
+            raw = replace(NOT_RUN, reason=str(error.message))
+        verdict, seen = self.column.deviations.apply(scenario.name, raw)
+        self.seen |= seen
+        cell = Cell(verdict, raw, round(time.time() - began, 3))
+        self.cells[scenario.name] = cell
+        self._tell(Event(self.name, scenario.name, "done", number + 1, total, verdict))
+
+    def _verdict(self, scenario: Scenario, began: float) -> Verdict:
+        if self._stop.is_set():
+            raise _Interrupted
+        if not (self._healthy or self._wait_until_alive()):
+            return replace(NOT_RUN, reason=f"{self.name} does not answer")
+        directory = f"{scenario.name.lower()}-{secrets.token_hex(4)}"
+        observations: list[dict[str, Any]] = []
+        trouble = self._observe(scenario, directory, observations)
+        verdict = trouble or judge(scenario, observations)
+        alive = self.column.server.alive()
+        self._healthy = alive.ok
+        if not alive.ok:
+            verdict = replace(verdict, outcome=Outcome.SERVER_CRASH, reason=alive.detail)
+        else:
+            self._remove(directory)
+        self._keep(scenario, observations, began)
+        return verdict
+
+    def _wait_until_alive(self) -> bool:
+        deadline = time.monotonic() + COME_BACK_S * self.column.target.scale
+        while not self.column.server.alive().ok:
+            if time.monotonic() > deadline:
+                return False
+            if self._stop.wait(0.2):
+                raise _Interrupted
+        return True
+
+    # -- the dialogue with the interpreter ------------------------------------------------------
+
+    def _observe(
+        self, scenario: Scenario, directory: str, observations: list[dict[str, Any]]
+    ) -> Verdict | None:
+        """Fill `observations`; a verdict only if the interpreter itself failed."""
+        target = self.column.target
+        try:
+            client = self._client()
+            client.write_line(json.dumps(_job(scenario, target, directory)))
+            deadline = time.monotonic() + SCENARIO_DEADLINE_S * target.scale
+            while True:
+                line = self._read(client, deadline)
+                observed = json.loads(line)
+                if observed["kind"] == "ask":
+                    client.write_line(json.dumps({"reply": self._act(observed, directory)}))
+                    continue
+                observations.append(observed)
+                if observed["kind"] == "end":
+                    return None
+        except TimeoutError:
+            self._close_client()
+            seconds = SCENARIO_DEADLINE_S * target.scale
+            return Verdict(Outcome.TIMEOUT, f"the scenario did not end within {seconds:g} s")
+        except (PipeClosed, json.JSONDecodeError) as error:
+            self._close_client()
+            return Verdict(Outcome.CLIENT_CRASH, str(error))
+
+    def _read(self, client: Pipe, deadline: float) -> str:
+        """One line, looking up now and then to see whether the run was interrupted."""
+        while True:
+            if self._stop.is_set():
+                self._close_client()
+                raise _Interrupted
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            try:
+                return client.read_line(min(left, 0.25))
+            except TimeoutError:
+                continue
+
+    def _act(self, asked: Mapping[str, Any], directory: str) -> dict[str, Any]:
+        root = f"{self.column.target.share_root}/{directory}"
+        argv = [part.replace("{dir}", root) for part in asked["argv"]]
+        try:
+            done = self.column.server.act(argv)
+        except LabError as error:
+            return {"returncode": -1, "stdout": "", "stderr": error.message}
+        return {
+            "returncode": done.returncode,
+            "stdout": done.stdout.decode(errors="backslashreplace"),
+            "stderr": done.stderr.decode(errors="backslashreplace"),
+        }
+
+    def _client(self) -> Pipe:
+        if self._pipe is None:
+            self._pipe = self.column.open_client()
+            hello = self._read(self._pipe, time.monotonic() + HELLO_DEADLINE_S)
+            if json.loads(hello).get("kind") != "hello":
+                raise PipeClosed(f"the interpreter began with {hello[:80]!r}")
+        return self._pipe
+
+    def _close_client(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+    # -- afterwards -----------------------------------------------------------------------------
+
+    def _remove(self, directory: str) -> None:
+        """Best effort: names are never used twice, so what is left disturbs nobody."""
+        with contextlib.suppress(LabError):
+            self.column.server.act(["rm", "-rf", f"{self.column.target.share_root}/{directory}"])
+
+    def _keep(
+        self, scenario: Scenario, observations: Sequence[Mapping[str, Any]], began: float
+    ) -> None:
+        """`observations.jsonl`, and what the server wrote meanwhile."""
+        folder = self._run_dir / self.name / scenario.name
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(observed) + "\n" for observed in observations)
+        (folder / "observations.jsonl").write_text(lines)
+        try:
+            evidence = self.column.server.evidence(began)
+        except LabError as error:
+            evidence = {"evidence-missing.txt": error.message}
+        for name, text in evidence.items():
+            (folder / name).write_text(text)
+
+
+def _job(scenario: Scenario, target: Target, directory: str) -> dict[str, Any]:
+    return {
+        "job": "run",
+        "steps": scenario.to_json()["steps"],
+        "target": {
+            "host": target.host,
+            "port": target.port,
+            "share": target.share,
+            "user": target.user,
+            "password": target.password,
+            "directory": directory,
+            "scale": target.scale,
+        },
+    }
