@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ class Progress:
         self._stream = stream if stream is not None else sys.stderr
         self._clock = clock
         self._status: _Spinner | None = None
+        self._guard = threading.RLock()  # lines come from several threads
         self.seconds: dict[str, float] = {}
 
     def say(self, text: str) -> None:
@@ -52,14 +54,15 @@ class Progress:
 
     @contextmanager
     def _without_spinner(self) -> Iterator[None]:
-        status = self._status
-        if status is not None:
-            status.stop()
-        try:
-            yield
-        finally:
+        with self._guard:
+            status = self._status
             if status is not None:
-                status.start()
+                status.stop()
+            try:
+                yield
+            finally:
+                if status is not None:
+                    status.start()
 
 
 class _Spinner:

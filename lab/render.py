@@ -8,6 +8,7 @@ build context: a changed configuration needs a restart, not a build.
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 from lab.errors import LabFailed, UsageError
 from lab.paths import LabPaths
-from lab.settings import Settings
+from lab.settings import NODES, Settings
 from lab.state import write_atomically
 
 Status = Literal["new", "changed", "unchanged", "removed"]
@@ -267,8 +268,25 @@ def render(
     return results
 
 
-def compose_environment(settings: Settings, accelerator: str) -> dict[str, str]:
+def configuration_hash(folder: Path) -> str:
+    """A hash of what is bind-mounted from a node's folder (its `etc/`).
+
+    It is a label of the node's container, so that Compose recreates exactly those nodes whose
+    configuration changed.
+    """
+    digest = hashlib.sha256()
+    etc = folder / "etc"
+    for file in sorted(path for path in etc.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(etc).as_posix()}\0".encode())
+        digest.update(file.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def compose_environment(settings: Settings, accelerator: str, rendered: Path) -> dict[str, str]:
     """The variables that docker-compose.yml uses; `accelerator` is kvm or tcg once resolved."""
+    configurations = {
+        f"LAB_CONFIG_{node.upper()}": configuration_hash(rendered / node) for node in NODES
+    }
     return {
         "LAB_NAME": settings.name,
         "COMPOSE_PROJECT_NAME": settings.name,
@@ -284,11 +302,12 @@ def compose_environment(settings: Settings, accelerator: str) -> dict[str, str]:
         "LAB_PY_LOG_LEVEL": settings.py.log_level,
         "LAB_UID": str(os.getuid()),
         "LAB_GID": str(os.getgid()),
+        **configurations,
     }
 
 
 def write_compose_environment(paths: LabPaths, settings: Settings, accelerator: str) -> None:
     """Write `.lab/compose.env`."""
-    variables = compose_environment(settings, accelerator)
+    variables = compose_environment(settings, accelerator, paths.rendered)
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
     write_atomically(paths.compose_env, text.encode())

@@ -171,7 +171,19 @@ def test_compose_gets_the_settings_and_the_device_for_the_accelerator(paths: Lab
     render.write_compose_environment(paths, chosen, "kvm")
     lines = paths.compose_env.read_text().splitlines()
     assert {"LAB_NAME=one", "LAB_FRONT_PORT=4450", "LAB_KVM_DEVICE=/dev/kvm"} <= set(lines)
-    assert render.compose_environment(chosen, "tcg")["LAB_KVM_DEVICE"] == "/dev/null"
+    variables = render.compose_environment(chosen, "tcg", paths.rendered)
+    assert variables["LAB_KVM_DEVICE"] == "/dev/null"
+
+
+def test_only_the_node_with_another_configuration_gets_another_hash(paths: LabPaths) -> None:
+    write(paths.images / "py/etc/server.toml", "x\n")
+    hashes = []
+    for share in ("ONE", "TWO"):
+        chosen = settings(paths, LAB_SHARE_NAME=share)
+        render.render(paths, chosen, {})
+        hashes.append(render.compose_environment(chosen, "tcg", paths.rendered))
+    assert hashes[0]["LAB_CONFIG_SAMBA"] != hashes[1]["LAB_CONFIG_SAMBA"]
+    assert hashes[0]["LAB_CONFIG_PY"] == hashes[1]["LAB_CONFIG_PY"]
 
 
 def test_no_secret_reaches_a_rendered_file(paths: LabPaths) -> None:

@@ -1,0 +1,1 @@
+"""Bringing a lab up and taking it down."""

@@ -1,0 +1,200 @@
+"""Waiting until every node answers, and what to do about those that do not.
+
+Each node is polled by a thread of its own, because a guest that boots may take ten times as long
+as a container, and the containers' time is reported apart. A guest that panics or hangs is
+replaced once; its console's last lines are shown.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab import switching
+from lab.errors import LabError, LabFailed
+from lab.nodes.registry import container
+from lab.probe import ProbeError, negotiate
+
+if TYPE_CHECKING:
+    from lab.session import Lab
+
+POLL_S = 0.1
+# A probe that reaches a guest too early is swallowed by QEMU's network: short tries, then longer.
+FIRST_PROBE_TIMEOUT_S = 0.3
+LONGEST_PROBE_TIMEOUT_S = 2.0
+LOOK_AT_CONTAINER_S = 1.0
+CONTAINER_DEADLINE_S = 30.0
+GUEST_DEADLINE_S: Mapping[str, float] = {"kvm": 30.0, "tcg": 90.0}
+CONSOLE_LINES = 20
+
+_PANIC = re.compile(r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: ).*$", re.MULTILINE)
+
+
+class NotAnswering(LabFailed):
+    """A node did not answer a NEGOTIATE in time, or ended."""
+
+
+@dataclass(frozen=True)
+class Healthy:
+    """Seconds from the start of the containers until each node answered."""
+
+    seconds: Mapping[str, float]
+    guest_replaced: bool
+
+
+def last_lines(text: str, count: int = CONSOLE_LINES) -> list[str]:
+    """The last lines that are not blank, without carriage returns."""
+    lines = [line.rstrip() for line in text.splitlines()]
+    return [line for line in lines if line][-count:]
+
+
+def panic_line(console: str) -> str:
+    """The first line that tells of a crash of the guest's kernel; "" if there is none."""
+    found = _PANIC.search(console)
+    return found.group(0).strip() if found else ""
+
+
+class Waiter:
+    """Polls the nodes of one `lab up`."""
+
+    def __init__(self, lab: Lab, accelerator: str, active: str, started: float) -> None:
+        self._lab = lab
+        self._active = active
+        self._started = started  # monotonic
+        self._started_at = time.time()
+        self._stop = threading.Event()
+        self._guest_deadline_s = GUEST_DEADLINE_S[accelerator]
+        self._guest_replaced = False
+
+    def wait(self) -> Healthy:
+        """Return when all nodes are healthy; raise what the first failing one raised."""
+        tasks: dict[str, Callable[[], None]] = {
+            "samba": lambda: self._wait_for_container("samba"),
+            "py": lambda: self._wait_for_container("py"),
+            "ksmbd": self._wait_for_guest,
+            "front": self._wait_for_front,
+            "client": self._wait_for_client,
+        }
+        with ThreadPoolExecutor(len(tasks)) as pool:
+            try:
+                futures = {name: pool.submit(self._timed, task) for name, task in tasks.items()}
+                wait(futures.values(), return_when=FIRST_EXCEPTION)
+                self._raise_first(futures)
+                return Healthy(
+                    {name: future.result() for name, future in futures.items()},
+                    self._guest_replaced,
+                )
+            finally:
+                self._stop.set()
+
+    @staticmethod
+    def _raise_first(futures: Mapping[str, Future[float]]) -> None:
+        for future in futures.values():
+            if future.done() and (error := future.exception()) is not None:
+                raise error
+
+    def _timed(self, task: Callable[[], None]) -> float:
+        task()
+        return time.monotonic() - self._started
+
+    def _wait_for_container(self, name: str) -> None:
+        self._poll(name, CONTAINER_DEADLINE_S, lambda timeout: self._probe(name, timeout))
+
+    def _wait_for_client(self) -> None:
+        self._poll("client", CONTAINER_DEADLINE_S, lambda timeout: self._require_running("client"))
+
+    def _wait_for_front(self) -> None:
+        """Lead the front to the backend that was active before, then ask through it."""
+        front = container(self._lab.engine, "front")
+
+        def lead(timeout: float) -> None:
+            if switching.active_of(switching.servers(front)) != self._active:
+                switching.activate(front, self._active)
+
+        self._poll("front", CONTAINER_DEADLINE_S, lead)
+        through = self._guest_deadline_s * 2 if self._active == "ksmbd" else CONTAINER_DEADLINE_S
+        self._poll("front", through, lambda timeout: self._probe("front", timeout))
+
+    def _wait_for_guest(self) -> None:
+        for attempt in ("first", "second"):
+            try:
+                self._poll(
+                    "ksmbd", self._guest_deadline_s, lambda timeout: self._probe("ksmbd", timeout)
+                )
+                return
+            except NotAnswering as error:
+                if attempt == "second":
+                    raise
+                self._replace_guest(error)
+
+    def _replace_guest(self, error: NotAnswering) -> None:
+        say = self._lab.progress.say
+        console = self._lab.engine.logs("ksmbd", since=self._started_at)
+        say(f"{error.message}; the guest's console ends with:")
+        for line in last_lines(console):
+            say(f"  | {line}")
+        say("a new guest takes its place")
+        self._guest_replaced = True
+        self._started_at = time.time()
+        self._lab.engine.restart("ksmbd")
+
+    def _probe(self, name: str, timeout: float) -> None:
+        lab = self._lab
+        host, port = lab.front_address() if name == "front" else lab.direct_address(name)
+        negotiate(host, port, timeout)
+
+    def _require_running(self, name: str) -> None:
+        info = self._lab.engine.containers().get(name)
+        if info is None or info.state != "running":
+            raise ProbeError(f"its container is {info.state if info else 'absent'}")
+
+    def _poll(self, name: str, deadline_s: float, attempt: Callable[[float], None]) -> None:
+        """Try until `attempt` raises nothing; NotAnswering past the deadline or when it ended."""
+        end = time.monotonic() + deadline_s
+        look_at = time.monotonic() + LOOK_AT_CONTAINER_S
+        timeout = FIRST_PROBE_TIMEOUT_S
+        while True:
+            begun = time.monotonic()
+            try:
+                return attempt(timeout)
+            except (ProbeError, LabError) as error:
+                cause = str(error).splitlines()[0]
+            timeout = min(timeout * 1.2, LONGEST_PROBE_TIMEOUT_S)
+            now = time.monotonic()
+            if now > look_at:
+                look_at = now + LOOK_AT_CONTAINER_S
+                self._raise_if_ended(name)
+            if now > end:
+                raise self._failure(name, f"does not answer after {deadline_s:.0f} s ({cause})")
+            if self._stop.wait(max(0.0, POLL_S - (now - begun))):
+                raise NotAnswering(f"{name}: not waited for any longer")
+
+    def _raise_if_ended(self, name: str) -> None:
+        info = self._lab.engine.containers().get(name)
+        if info is None:
+            raise self._failure(name, "has no container any more")
+        if info.state in ("exited", "dead"):
+            raise self._failure(name, f"ended with exit code {info.exit_code}")
+        if name == "ksmbd" and not self._guest_replaced:
+            panic = panic_line(self._lab.engine.logs(name, since=self._started_at))
+            if panic:
+                raise NotAnswering(f"the ksmbd guest crashed: {panic}")
+
+    def _failure(self, name: str, what: str) -> NotAnswering:
+        if name == "ksmbd":
+            return NotAnswering(f"the ksmbd guest {what}", "lab logs ksmbd shows its console")
+        lines = last_lines(self._log(name))
+        shown = "".join(f"\n    | {line}" for line in lines)
+        said = f"; its log ends with:{shown}" if lines else "; its log is empty"
+        return NotAnswering(f"{name} {what}{said}", f"lab logs {name}")
+
+    def _log(self, name: str) -> str:
+        try:
+            return self._lab.engine.logs(name, since=self._started_at)
+        except LabError:
+            return ""
