@@ -1,0 +1,134 @@
+"""Names: of the wire, of the disk, and the expressions that select them. Pure.
+
+Some names that a Linux file may have cannot be spoken on the wire (`a:b`, `x?`). They are shown
+with those characters moved to U+F001-U+F07F, as Apple's and Linux's SMB clients expect, and can
+be opened so. A byte that is not UTF-8 travels as a lone surrogate.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from notify_server.wire.status import NtStatus, StatusError
+
+STREAM_TYPE = "$DATA"
+
+_ILLEGAL = '"*/:<>?|\\'
+# [MS-FSCC] 2.1.5: no control characters, none of these; `\` and `:` were taken out before.
+_BAD_NAME = re.compile(r'[\x00-\x1f"*/<>?|]')
+_BAD_STREAM = re.compile(r"[\x00/\\:]")
+
+_TO_WIRE = {code: 0xF000 + code for code in range(1, 0x20)}
+_TO_WIRE |= {
+    ord(c): w
+    for c, w in zip('"*:<>?\\|', range(0xF020, 0xF028), strict=True)  # Services for Macintosh
+}
+_TO_DISK = {wire: disk for disk, wire in _TO_WIRE.items()}
+_NEEDS_WIRE = re.compile("[" + re.escape("".join(map(chr, _TO_WIRE))) + "]")
+_NEEDS_DISK = re.compile("[" + re.escape("".join(map(chr, _TO_DISK))) + "]")
+
+
+def to_wire(name: str) -> str:
+    """A name, or a path with `/`, as clients see it."""
+    return name.translate(_TO_WIRE) if _NEEDS_WIRE.search(name) else name
+
+
+def to_disk(name: str) -> str:
+    """The inverse of `to_wire` on one name."""
+    return name.translate(_TO_DISK) if _NEEDS_DISK.search(name) else name
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedName:
+    """A path of CREATE: components as on disk, and the stream, `""` for the file itself."""
+
+    components: tuple[str, ...]
+    stream: str = ""
+
+
+def parse(path: str) -> ParsedName:
+    """Check and split a path ([MS-FSCC] 2.1.5; [MS-FSA] 2.1.5.1 phase 1).
+
+    `.` and `..` are resolved by name, as Windows' object manager does before the file system
+    sees them; `..` above the share is OBJECT_PATH_SYNTAX_BAD.
+    """
+    if path.startswith("\\"):
+        # [MS-SMB2] 3.3.5.9: the name must not begin with a separator.
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    path, stream = _split_stream(path)
+    components: list[str] = []
+    parts = path.split("\\") if path else []
+    if parts and parts[-1] == "":
+        parts.pop()
+    for part in parts:
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not components:
+                raise StatusError(NtStatus.STATUS_OBJECT_PATH_SYNTAX_BAD)
+            components.pop()
+            continue
+        components.append(_checked(part))
+    return ParsedName(tuple(components), stream)
+
+
+def _checked(part: str) -> str:
+    if _BAD_NAME.search(part):
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+    name = to_disk(part)
+    try:
+        encoded = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID) from None
+    if len(encoded) > 255 or "/" in name or name in (".", ".."):
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+    return name
+
+
+def _split_stream(path: str) -> tuple[str, str]:
+    """Take `:stream:type` off the last component; `::$DATA` is the file itself."""
+    if ":" not in path:
+        return path, ""
+    path, _, rest = path.partition(":")
+    name, colon, kind = rest.partition(":")
+    if (colon and kind.upper() != STREAM_TYPE) or (not colon and not name):
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+    return path, stream_name(name)
+
+
+def stream_name(name: str) -> str:
+    """Check a stream's name ([MS-FSCC] 2.1.5.3)."""
+    if "\\" in name or _BAD_STREAM.search(name) or len(name) > 255:
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+    return name
+
+
+@lru_cache(maxsize=256)
+def expression(pattern: str) -> re.Pattern[str]:
+    r"""A FileName pattern of QUERY_DIRECTORY, compiled ([MS-FSA] 2.1.4.4).
+
+    `*` any, `?` one character; the DOS wildcards: `<` (DOS_STAR) any up to the last dot,
+    `>` (DOS_QM) one character, or none at a dot or the end, `"` (DOS_DOT) a dot or the end.
+    """
+    if pattern in ("", "*", "*.*"):
+        return re.compile(".*", re.DOTALL)
+    out: list[str] = []
+    for c in pattern:
+        out.append(_WILDCARDS.get(c) or re.escape(c))
+    return re.compile("".join(out), re.IGNORECASE | re.DOTALL)
+
+
+_WILDCARDS = {
+    "*": ".*",
+    "?": ".",
+    "<": r"(?:.*(?=\.)|.*)",
+    ">": r"(?:[^.]|(?=\.)|$)",
+    '"': r"(?:\.|$)",
+}
+
+
+def fold(name: str) -> str:
+    """The form in which two names that differ only in case are equal."""
+    return name.casefold() if not name.isascii() else name.lower()

@@ -1,0 +1,77 @@
+"""System calls that Python's library does not have. Linux only; errors are OSErrors."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+
+# openat2 has one number on all architectures (it is younger than the unified table).
+_SYS_OPENAT2 = 437
+_SYS_STATX = {"x86_64": 332, "aarch64": 291, "riscv64": 291, "ppc64le": 383, "s390x": 379}.get(
+    platform.machine(), -1
+)
+
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_BENEATH = 0x08
+
+RENAME_NOREPLACE = 1
+
+AT_EMPTY_PATH = 0x1000
+AT_SYMLINK_FOLLOW = 0x400
+
+_STATX_BTIME = 0x800
+_OPEN_HOW = struct.Struct("=QQQ")
+
+
+def _check(result: int, what: str = "") -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), what)
+    return result
+
+
+def openat2(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
+    """Open below `directory`; no `..`, absolute or magic link leads out of it (openat2(2))."""
+    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    while True:
+        try:
+            return _check(
+                _syscall(_SYS_OPENAT2, directory, ctypes.c_char_p(path), how, len(how)),
+                os.fsdecode(path),
+            )
+        except OSError as error:
+            # A rename elsewhere raced with the walk and the kernel could not be sure.
+            if error.errno not in (errno.EAGAIN, errno.EINTR):
+                raise
+
+
+_renameat2 = getattr(_libc, "renameat2", None)
+
+
+def renameat2(old_dir: int, old: bytes, new_dir: int, new: bytes, flags: int) -> None:
+    """Rename; with RENAME_NOREPLACE fails with EEXIST instead of replacing (renameat2(2))."""
+    if _renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    _check(_renameat2(old_dir, old, new_dir, new, flags), os.fsdecode(old))
+
+
+def birth_time_ns(fd: int) -> int | None:
+    """When the file was made, in ns since 1970, where the file system keeps it (statx(2))."""
+    if _SYS_STATX < 0:
+        return None
+    buffer = ctypes.create_string_buffer(256)
+    result = _syscall(_SYS_STATX, fd, b"", AT_EMPTY_PATH, _STATX_BTIME, buffer)
+    if result < 0:
+        return None
+    (mask,) = struct.unpack_from("=I", buffer, 0)
+    if not mask & _STATX_BTIME:
+        return None
+    seconds, nanoseconds = struct.unpack_from("=qI", buffer, 80)
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)
