@@ -1,0 +1,207 @@
+"""notify_server beside smbd: latency, fan-out, memory of parked watches, trees, sustained rates.
+
+The loads run in a container of the client's image on the lab's network, with both servers' shares
+mounted, so the client, the change and the servers meet on one machine and no load shares a process
+with a server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.lab_figures import ROOT, lab
+from bench.report import Figure
+
+SERVERS = ("py", "samba")
+
+
+def docker(*words: str) -> str:
+    return subprocess.run(
+        ["docker", *words], check=True, capture_output=True, text=True, timeout=120
+    ).stdout
+
+
+class Beside:
+    """Starts loads beside the servers of the lab in this checkout, which must be up."""
+
+    def __init__(self) -> None:
+        self.lab: str = json.loads(lab("status", "--json"))["name"]
+
+    def argv(self, server: str, load: str, *words: str) -> list[str]:
+        volumes = [f"{self.lab}_{name}-share:/shares/{name}" for name in SERVERS]
+        return [
+            "docker", "run", "--rm", "-i", "--network", f"{self.lab}_lab",
+            "--label", f"org.notify-lab.name={self.lab}",
+            "--ulimit", "nofile=65536:65536",
+            "-e", "LOAD_PASSWORD", "-e", "PYTHONPATH=/opt/lab:/opt/bench",
+            "-v", f"{ROOT / 'bench'}:/opt/bench/bench:ro",
+            *(word for volume in volumes for word in ("-v", volume)),
+            "--entrypoint", "/opt/venv/bin/python", f"{self.lab}/client:latest",
+            "-m", "bench.notify_load", load, "--host", server, "--disk", f"/shares/{server}",
+            *words,
+        ]  # fmt: skip
+
+    @property
+    def env(self) -> dict[str, str]:
+        password = (ROOT / ".lab/secrets/password").read_text().strip()
+        return {**os.environ, "LOAD_PASSWORD": password}
+
+    def run(self, server: str, load: str, *words: str, timeout: float = 900) -> dict[str, Any]:
+        """The last line that the load printed, decoded."""
+        run = subprocess.run(
+            self.argv(server, load, *words),
+            env=self.env, capture_output=True, text=True, timeout=timeout,
+        )  # fmt: skip
+        if run.returncode != 0:
+            sys.exit(f"load {load} on {server}:\n{run.stdout}{run.stderr}")
+        result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+        return result
+
+    @contextmanager
+    def held(
+        self, server: str, load: str, *words: str
+    ) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
+        """A load that says something and then waits for a line on its standard input."""
+        child = subprocess.Popen(
+            self.argv(server, load, *words),
+            env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            if not line:
+                sys.exit(f"load {load} on {server} ended before it was ready")
+            yield json.loads(line), child
+        finally:
+            if child.poll() is None:
+                child.communicate("\n", timeout=300)
+
+    def memory(self, node: str) -> int:
+        """Bytes that the node's processes hold, shared pages counted by their share (PSS)."""
+        (container,) = docker(
+            "ps", "-q",
+            "--filter", f"label=org.notify-lab.name={self.lab}",
+            "--filter", f"label=org.notify-lab.node={node}",
+        ).split()  # fmt: skip
+        pids = [line.split()[0] for line in docker("top", container, "-eo", "pid").splitlines()[1:]]
+        total = 0
+        for pid in pids:
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+
+def _ratios(figures: dict[str, Figure]) -> dict[str, Any]:
+    """py's median and p99 as multiples of smbd's."""
+    py, samba = figures["py"], figures["samba"]
+    return {
+        "median_ratio": round(py.median / samba.median, 3),
+        "p99_ratio": round(py.p99 / samba.p99, 3),
+        "ratio_bar": 0.8,
+    }
+
+
+def latencies(beside: Beside, n: int, rounds: int) -> list[Figure]:
+    """Both servers in turns, so that a noisy minute meets both."""
+    found: list[Figure] = []
+    floor = beside.run("py", "floor", "--n", str(n))["samples"]
+    for load, title in (("disk-latency", "change on disk"), ("smb-latency", "change over SMB")):
+        samples: dict[str, list[float]] = {server: [] for server in SERVERS}
+        for _ in range(rounds):
+            for server in SERVERS:
+                samples[server] += beside.run(server, load, "--n", str(n // rounds))["samples"]
+        pair = {
+            server: Figure(f"{title} → response, {server}", "µs", samples[server])
+            for server in SERVERS
+        }
+        pair["py"].extra = _ratios(pair)
+        found += pair.values()
+    found.append(Figure("floor: inotify reader that writes to a socket", "µs", floor))
+    return found
+
+
+def fan_outs(beside: Beside, n: int) -> list[Figure]:
+    """The last watcher's delay; smbd at up to 200 (a process each), py at up to 2,000."""
+    found = []
+    for server, watchers in (
+        ("samba", 1), ("py", 1), ("samba", 200), ("py", 200), ("py", 2000),
+    ):  # fmt: skip
+        samples = beside.run(server, "fan-out", "--n", str(n), "--watchers", str(watchers))
+        found.append(Figure(f"last of {watchers:,} watchers, {server}", "ms", samples["samples"]))
+    return found
+
+
+def parked_memory(beside: Beside) -> list[Figure]:
+    """KiB of the server for each parked watch."""
+    found = []
+    for server, watchers, each in (("py", 10_000, 1), ("py", 10_000, 100), ("samba", 200, 1)):
+        before = beside.memory(server)
+        words = ("--watchers", str(watchers), "--per-connection", str(each))
+        with beside.held(server, "parked", *words):
+            time.sleep(1)
+            kib = (beside.memory(server) - before) / watchers / 1024
+        found.append(
+            Figure(
+                f"memory of a parked watch, {server}, {watchers:,} by {each} a connection",
+                "KiB", [kib], 16 if server == "py" else None,
+                "PSS of the node's processes, before and with the watches parked",
+            )
+        )  # fmt: skip
+    return found
+
+
+def tree(beside: Beside, directories: int) -> list[Figure]:
+    """WATCH_TREE on many directories: time to arm, memory, events lost."""
+    before = beside.memory("py")
+    with beside.held("py", "tree", "--n", str(directories)) as (armed, child):
+        grown = beside.memory("py") - before
+        assert child.stdout is not None
+        out, _ = child.communicate("\n", timeout=300)
+        counted = json.loads(out.splitlines()[-1])
+    return [
+        Figure(f"arm WATCH_TREE on {directories:,} directories", "s", [armed["armed_seconds"]]),
+        Figure(
+            "memory of it", "MiB", [grown / 2**20], None, "PSS, before and with the watch armed"
+        ),
+        Figure(
+            "events lost", "", [float(counted["changes"] - counted["distinct"])], 0,
+            f"{counted['changes']} files made, one in each of so many of its directories",
+        ),
+    ]  # fmt: skip
+
+
+def sustained(beside: Beside, seconds: int) -> list[Figure]:
+    """5,000 changes a second over 50 watchers: exactly once, or ENUM_DIR."""
+    got = beside.run(
+        "py", "sustained", "--rate", "5000", "--seconds", str(seconds), "--watchers", "50",
+        timeout=seconds * 4 + 120,
+    )  # fmt: skip
+    how = f"{got['made']:,} files in {got['seconds']:.1f} s, {got['overflows']} ENUM_DIR"
+    return [
+        Figure("sustained: records twice", "", [float(got["duplicates"])], 0, how, got),
+        Figure(
+            "sustained: watchers short without an ENUM_DIR", "",
+            [float(got["watchers_short_without_overflow"])], 0, how,
+        ),
+    ]  # fmt: skip
+
+
+def measure(n: int, seconds: int, directories: int) -> list[Figure]:
+    """All figures of the server; the lab must be up."""
+    beside = Beside()
+    return [
+        *latencies(beside, n, 5),
+        *fan_outs(beside, 10),
+        *parked_memory(beside),
+        *tree(beside, directories),
+        *sustained(beside, seconds),
+    ]
