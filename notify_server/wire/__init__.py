@@ -1,1 +1,1 @@
-"""SMB2 on the wire: constants, frames and one codec module per command. Bytes in, dataclasses out."""
+"""SMB2 on the wire: constants, frames, one codec module per subject; no I/O."""
