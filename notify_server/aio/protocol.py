@@ -1,0 +1,99 @@
+"""One socket's side of a connection. A BufferedProtocol: all connections share one read buffer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import time
+from typing import TYPE_CHECKING, Final, cast
+
+from notify_server.core.connection import Connection
+
+if TYPE_CHECKING:
+    from notify_server.aio.server import Hub
+
+log: Final = logging.getLogger("notify_server.connection")
+
+
+class SmbProtocol(asyncio.BufferedProtocol):
+    """Hands bytes to the core and writes what it answers."""
+
+    __slots__ = ("connection", "hub", "transport")
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.connection: Connection | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept, or close at once when there are too many."""
+        self.transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        client = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
+        if not self.hub.admit(self):
+            log.warning("too many connections: client=%s refused", client)
+            self.transport.abort()
+            return
+        self.connection = self.hub.core.connect(client)
+        self.connection.owner = self
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """The loop reads into it and calls `buffer_updated` before it reads for anyone else."""
+        return self.hub.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came."""
+        connection = self.connection
+        if connection is None:
+            return
+        try:
+            connection.receive(self.hub.read_buffer[:nbytes], time())
+        except Exception:
+            log.exception("the core failed on input of client=%s", connection.client)
+            connection.disconnect("internal error")
+        self.hub.flush()
+
+    def flush(self) -> None:
+        """Write the outbox; close once the core wants that."""
+        connection, transport = self.connection, self.transport
+        if connection is None or transport is None:
+            return
+        output = connection.take_output()
+        if output and not transport.is_closing():
+            transport.write(output[0] if len(output) == 1 else b"".join(output))
+            if transport.get_write_buffer_size() > self.hub.write_limit:
+                connection.disconnect("the client does not read")
+                transport.abort()
+                return
+        if connection.closing:
+            transport.close()
+
+    def pause_writing(self) -> None:
+        """A client that does not read its answers may not ask for more."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It reads again."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def eof_received(self) -> bool:
+        """Nothing more comes, so nothing more can be asked: close."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self.hub.forget(self)
+        self.transport = None
+        if self.connection is not None:
+            self.connection.lost(time())
+            self.connection.owner = None
+            self.connection = None
+        self.hub.flush()
+
+    def check_authenticated(self) -> None:
+        """Called when the time to log on is over."""
+        if self.connection is not None and not self.connection.authenticated:
+            self.connection.disconnect("nobody logged on in time")
+            self.hub.flush()

@@ -1,0 +1,79 @@
+"""Jobs on the event loop or in threads: what blocks must never keep other connections waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter, time
+from typing import Final
+
+from notify_server.core.outcome import Job, JobResult, run
+from notify_server.wire.status import NtStatus, StatusError
+
+log: Final = logging.getLogger("notify_server.jobs")
+
+_SLOW: Final = 0.005  # seconds that a light job may take before the store counts as slow
+_CAUTIOUS: Final = 10.0  # seconds for which light jobs then go to threads as well
+
+
+class ThreadRunner:
+    """Runs light jobs on the spot while the store is quick, everything else in threads.
+
+    A light job is a few metadata calls that the kernel answers from memory in microseconds; a
+    thread would cost more than they do. A store that once was slow (a disk that spins up, a
+    network below) loses that trust for a while. With `inline=False` it never has it.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        after: Callable[[], None],
+        *,
+        threads: int = 8,
+        inline: bool = True,
+    ) -> None:
+        self._loop = loop
+        self._after = after
+        self._inline = inline
+        self._cautious_until = 0.0
+        self._pool = ThreadPoolExecutor(threads, "notify-job")
+
+    def submit(self, job: Job, done: Callable[[JobResult, float], None]) -> JobResult | None:
+        """Do the job now and return its result, or have `done` called when a thread did it."""
+        if job.light and self._inline:
+            started = perf_counter()
+            if started >= self._cautious_until:
+                result = _run(job)
+                ended = perf_counter()
+                if ended - started > _SLOW:
+                    log.info("slow store: a light job took %.1f ms", 1000 * (ended - started))
+                    self._cautious_until = ended + _CAUTIOUS
+                return result
+        self._pool.submit(self._in_thread, job, done)
+        return None
+
+    def _in_thread(self, job: Job, done: Callable[[JobResult, float], None]) -> None:
+        result = _run(job)
+        try:
+            self._loop.call_soon_threadsafe(self._finished, done, result)
+        except RuntimeError:
+            log.debug("a job ended after the event loop")
+
+    def _finished(self, done: Callable[[JobResult, float], None], result: JobResult) -> None:
+        done(result, time())
+        self._after()
+
+    def close(self) -> None:
+        """Wait for the jobs under way; those that were not begun are dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run(job: Job) -> JobResult:
+    """A store that breaks its promise costs its request an error, not the server its life."""
+    try:
+        return run(job)
+    except Exception:
+        log.exception("job failed")
+        return JobResult(error=StatusError(NtStatus.STATUS_UNEXPECTED_IO_ERROR))

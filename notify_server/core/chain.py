@@ -1,0 +1,403 @@
+"""A frame's requests, one after the other, and the responses to them (3.3.5.2.7, 3.3.4.1.3).
+
+A single request is a chain of one. The requests of a compound are done in order; one whose job
+has left for another thread suspends the chain, and the job's end resumes it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from notify_server.auth.signing import is_signed_by_client
+from notify_server.core import cancelling, dispatch, negotiation
+from notify_server.core.model import Open, Session, Tree, file_number
+from notify_server.core.outcome import (
+    PARKED,
+    Disconnect,
+    Job,
+    JobResult,
+    Outcome,
+    Parked,
+    Reply,
+)
+from notify_server.wire.codec import WireError, pad8
+from notify_server.wire.constants import (
+    RELATED_FILE_ID,
+    Command,
+    Dialect,
+    HeaderFlags,
+)
+from notify_server.wire.error import ERROR_BODY, pack_error
+from notify_server.wire.header import NEXT_COMMAND_AT, Header, pack_header, parse_header
+from notify_server.wire.status import NtStatus, StatusError
+
+if TYPE_CHECKING:
+    from notify_server.core.connection import Connection
+
+log: Final = logging.getLogger("notify_server.request")
+
+_RESPONSE: Final = int(HeaderFlags.SMB2_FLAGS_SERVER_TO_REDIR)
+_ASYNC: Final = int(HeaderFlags.SMB2_FLAGS_ASYNC_COMMAND)
+_RELATED: Final = int(HeaderFlags.SMB2_FLAGS_RELATED_OPERATIONS)
+_SIGNED: Final = int(HeaderFlags.SMB2_FLAGS_SIGNED)
+_CREDIT_UNIT: Final = 65536
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request while it is worked on."""
+
+    chain: Chain
+    header: Header
+    message: bytes
+    charge: int
+    now: float
+    session: Session | None = None
+    tree: Tree | None = None
+    cancelled: bool = False
+    sign_response: bool = False  # whatever the policies say (3.3.5.5.3)
+    busy: Open | None = None  # the Open whose job this request waits for
+
+    @property
+    def connection(self) -> Connection:
+        """Where it came from."""
+        return self.chain.connection
+
+    @property
+    def is_last(self) -> bool:
+        """Only the last of a compound may become asynchronous (3.3.5.2.7.2)."""
+        return self.chain.index == len(self.chain.messages) - 1
+
+    @property
+    def valid_session(self) -> Session:
+        """The session, of a command whose table entry asks for one."""
+        assert self.session is not None
+        return self.session
+
+    @property
+    def valid_tree(self) -> Tree:
+        """The tree, of a command whose table entry asks for one."""
+        assert self.tree is not None
+        return self.tree
+
+    def open(self, file_id: bytes) -> Open:
+        """The Open that a FileId names; all ones is the chain's (3.3.5.2.7.2)."""
+        chain = self.chain
+        if file_id == RELATED_FILE_ID and self.header.flags & _RELATED:
+            if chain.failed_create is not None:
+                raise StatusError(chain.failed_create)
+            file_id = chain.file_id
+        chain.file_id = file_id
+        opened = self.valid_session.opens.get(file_number(file_id))
+        if opened is None or opened.tree is not self.tree:
+            raise StatusError(NtStatus.STATUS_FILE_CLOSED)
+        return opened
+
+    def check_charge(self, size: int) -> None:
+        """Is CreditCharge enough for `size` bytes, sent or expected? (3.3.5.2.5)"""
+        if (
+            self.connection.supports_large_mtu
+            and size > _CREDIT_UNIT
+            and (size - 1) // _CREDIT_UNIT + 1 > self.header.credit_charge
+        ):
+            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+
+    @property
+    def to_sign(self) -> bool:
+        """Is the response to be signed (3.3.4.1.1)?"""
+        return (
+            self.session is not None
+            and self.session.keys is not None
+            and self.chain.sealed_by is None
+            and (
+                self.session.signing_required
+                or self.sign_response
+                or bool(self.header.flags & _SIGNED)
+            )
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Response:
+    message: bytes
+    signer: Session | None
+    reply: Reply
+
+
+@dataclass(slots=True, eq=False)
+class Chain:
+    """The requests of one frame; `session_id`, `tree_id`, `file_id` are what related ones use."""
+
+    connection: Connection
+    messages: list[bytes]
+    sealed_by: Session | None
+    index: int = 0
+    session_id: int = 0
+    tree_id: int = 0
+    file_id: bytes = RELATED_FILE_ID
+    failed_create: NtStatus | None = None
+    responses: list[_Response] = field(default_factory=list)
+
+    def advance(self, now: float) -> None:
+        """Work on the requests from `index` on, until all are done or one is away."""
+        while self.index < len(self.messages):
+            if self.connection.closing:
+                return
+            request = self._accept(self.messages[self.index], now)
+            if request is not None and not self._finish(request, self._execute(request)):
+                return
+            self.index += 1
+        self._flush()
+
+    def _accept(self, message: bytes, now: float) -> Request | None:
+        """Header, credits (3.3.5.2.3); None for a CANCEL, which is done with."""
+        connection = self.connection
+        header = parse_header(message)
+        if header.flags & _RESPONSE:
+            raise Disconnect("a response instead of a request")
+        if header.command == Command.SMB2_CANCEL:
+            cancelling.cancel(connection, header, message, self.sealed_by, now)
+            return None
+        charge = 1
+        if connection.supports_large_mtu and header.credit_charge:
+            charge = header.credit_charge
+        if not connection.credits.take(header.message_id, charge):
+            raise Disconnect(f"MessageId {header.message_id} outside the window")
+        return Request(self, header, message, charge, now)
+
+    def _execute(self, request: Request) -> Outcome:
+        """Authorize and handle; whatever goes wrong becomes a Reply. The one place for that."""
+        try:
+            entry = self._authorize(request)
+            outcome = entry.handler(request)
+            while isinstance(outcome, Job):
+                result = self._submit(request, outcome)
+                if result is None:
+                    return outcome
+                outcome = self._after(outcome, result)
+            return outcome
+        except (StatusError, WireError) as error:
+            return self._error(request, error)
+
+    def _error(self, request: Request, error: StatusError | WireError) -> Reply:
+        if isinstance(error, WireError):
+            log.debug("malformed client=%s %s", self.connection.client, error)
+            return self._failed(request, NtStatus.STATUS_INVALID_PARAMETER)
+        return self._failed(request, error.status, error.data)
+
+    def _failed(self, request: Request, status: NtStatus, data: bytes = b"") -> Reply:
+        if request.header.command == Command.SMB2_CREATE:
+            self.failed_create = status
+        with_context = self.connection.dialect == Dialect.SMB_3_1_1
+        return Reply(pack_error(data, with_context=with_context), status)
+
+    # Jobs
+
+    def _submit(self, request: Request, job: Job) -> JobResult | None:
+        opened = request.busy
+        if opened is not None:
+            opened.jobs += 1
+
+        def done(result: JobResult, now: float) -> None:
+            self._resume(request, job, result, now)
+
+        result = self.connection.server.runner.submit(job, done)
+        if result is None:
+            if self.connection.in_flight is None:
+                self.connection.in_flight = {}
+            self.connection.in_flight[request.header.message_id] = request
+        elif opened is not None:
+            request.busy = None
+            self.connection.server.job_ended(opened, request.now)
+        return result
+
+    def _after(self, job: Job, result: JobResult) -> Outcome:
+        if result.error is not None:
+            raise result.error
+        if job.then is not None:
+            return job.then(result.value)
+        assert isinstance(result.value, Reply)
+        return result.value
+
+    def _resume(self, request: Request, job: Job, result: JobResult, now: float) -> None:
+        """A job that was away is back: its request is answered, and the chain goes on."""
+        connection = self.connection
+        request.now = now
+        if connection.in_flight is not None:
+            connection.in_flight.pop(request.header.message_id, None)
+        if request.busy is not None:
+            opened, request.busy = request.busy, None
+            connection.server.job_ended(opened, now)
+        try:
+            outcome: Outcome = self._after(job, result)
+            while isinstance(outcome, Job):
+                again = self._submit(request, outcome)
+                if again is None:
+                    return
+                outcome = self._after(outcome, again)
+        except (StatusError, WireError) as error:
+            outcome = self._error(request, error)
+        try:
+            self._finish(request, outcome)
+            self.index += 1
+            self.advance(now)
+        except (Disconnect, WireError) as error:
+            connection.disconnect(str(error))
+
+    # Who may
+
+    def _authorize(self, request: Request) -> dispatch.Entry:
+        """Session, signature, sealing, expiry and tree of a request (3.3.5.2.2 to 3.3.5.2.11)."""
+        header = request.header
+        entry = dispatch.TABLE.get(header.command)
+        connection = self.connection
+        if entry is None:
+            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+        if not connection.dialect and header.command != Command.SMB2_NEGOTIATE:
+            raise Disconnect("a request before NEGOTIATE")
+        if header.flags & _RELATED:
+            if self.index == 0:
+                raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+        else:
+            self.session_id = header.session_id
+            self.tree_id = header.tree_id
+            self.file_id = RELATED_FILE_ID
+            self.failed_create = None
+        session = connection.sessions.get(self.session_id)
+        if self.sealed_by is not None and session is not self.sealed_by:
+            raise Disconnect("sealed by another session than the header names")
+        if session is not None and session.keys is not None:
+            request.session = session
+            self._check_protection(request, session)
+        if not entry.session:
+            return entry
+        if request.session is None:
+            raise StatusError(NtStatus.STATUS_USER_SESSION_DELETED)
+        if (
+            request.session.expires_at is not None
+            and request.now >= request.session.expires_at
+            and not entry.after_expiry
+        ):
+            raise StatusError(NtStatus.STATUS_NETWORK_SESSION_EXPIRED)
+        if entry.tree:
+            request.tree = request.session.trees.get(self.tree_id)
+            if request.tree is None:
+                raise StatusError(NtStatus.STATUS_NETWORK_NAME_DELETED)
+            if request.tree.share.encrypt and self.sealed_by is None:
+                raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        return entry
+
+    def _check_protection(self, request: Request, session: Session) -> None:
+        """3.3.5.2.4 and 3.3.5.2.9: signed where it must be, rightly where it is, sealed."""
+        if self.sealed_by is not None:
+            return
+        assert session.keys is not None
+        if request.header.flags & _SIGNED:
+            algorithm = self.connection.signing_algorithm
+            if not is_signed_by_client(algorithm, session.keys.signing, request.message):
+                raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        elif session.signing_required:
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        if session.encrypt_data and request.header.command != Command.SMB2_SESSION_SETUP:
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+
+    # Responses
+
+    def _finish(self, request: Request, outcome: Outcome) -> bool:
+        """Respond; False if the request's job is away and the chain must wait."""
+        if isinstance(outcome, Job):
+            return False
+        server = self.connection.server
+        if outcome is PARKED:
+            self._flush()
+            self._interim(request)
+        else:
+            assert not isinstance(outcome, Parked)
+            self._respond(request, outcome)
+        server.drain(request.now)
+        return True
+
+    def _respond(self, request: Request, reply: Reply) -> None:
+        header = request.header
+        flags = _RESPONSE | (header.flags & _RELATED)
+        signer = request.session if request.to_sign else None
+        if signer is not None:
+            flags |= _SIGNED
+        related = header.flags & _RELATED
+        session_id = self.session_id if related else header.session_id
+        if header.command == Command.SMB2_SESSION_SETUP and request.session is not None:
+            session_id = request.session.session_id
+        tree_id = self.tree_id if related else header.tree_id
+        if header.command == Command.SMB2_TREE_CONNECT and request.tree is not None:
+            tree_id = request.tree.tree_id
+        packed = pack_header(
+            header.command,
+            header.message_id,
+            reply.status,
+            flags,
+            self._grant(request, reply.status),
+            session_id,
+            tree_id,
+            header.credit_charge if self.connection.supports_large_mtu else 0,
+        )
+        self.responses.append(_Response(packed + reply.body, signer, reply))
+
+    def _grant(self, request: Request, status: int) -> int:
+        """Extra credits come with a session: NEGOTIATE and a failed logon get none (3.3.1.2)."""
+        command = request.header.command
+        extra = command != Command.SMB2_NEGOTIATE and (
+            command != Command.SMB2_SESSION_SETUP or status == NtStatus.STATUS_SUCCESS
+        )
+        return self.connection.credits.grant(request.charge, request.header.credits, extra=extra)
+
+    def _interim(self, request: Request) -> None:
+        """STATUS_PENDING (3.3.4.2): never signed, but sealed as the request was."""
+        header = request.header
+        message = pack_header(
+            header.command,
+            header.message_id,
+            NtStatus.STATUS_PENDING,
+            _RESPONSE | _ASYNC,
+            self._grant(request, NtStatus.STATUS_PENDING),
+            request.valid_session.session_id,
+            self.connection.next_async_id - 1,
+            header.credit_charge if self.connection.supports_large_mtu else 0,
+        )
+        self.connection.send(message + ERROR_BODY, self.sealed_by)
+
+    def _flush(self) -> None:
+        """Send what was answered so far, as one compound (3.3.4.1.3)."""
+        responses = self.responses
+        if not responses:
+            return
+        self.responses = []
+        parts = []
+        for index, response in enumerate(responses):
+            message = response.message
+            if index < len(responses) - 1:
+                message = pad8(message)
+                message = (
+                    message[:NEXT_COMMAND_AT]
+                    + len(message).to_bytes(4, "little")
+                    + message[NEXT_COMMAND_AT + 4 :]
+                )
+            if response.signer is not None:
+                message = self.connection.sign(response.signer, message)
+            if response.reply.sent is not None:
+                response.reply.sent(message)
+            parts.append(message)
+        payload = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.connection.send(payload, self.sealed_by)
+
+
+def negotiate_from_smb1(connection: Connection, payload: bytes, now: float) -> None:
+    """SMB1 NEGOTIATE that offers SMB2 (3.3.5.3): answered in SMB2, MessageId 0."""
+    if not connection.credits.take(0, 1):
+        raise Disconnect("a second SMB1 NEGOTIATE")
+    body = negotiation.answer_smb1(connection, payload, now)
+    header = pack_header(
+        Command.SMB2_NEGOTIATE, 0, 0, _RESPONSE, connection.credits.grant(1, 1), 0, 0
+    )
+    connection.send(header + body)

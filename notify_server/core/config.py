@@ -1,0 +1,108 @@
+"""What a server is told before it starts: shares, users, policies and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from notify_server.auth import sealing, signing
+from notify_server.fs.api import Store
+from notify_server.wire.constants import AccessMask, Cipher, Dialect
+
+IPC_SHARE: Final = "IPC$"
+FULL_ACCESS: Final = 0x001F01FF
+READ_ONLY_ACCESS: Final = 0x001200A9
+
+
+class Encryption(Enum):
+    """When a session is sealed (3.x only)."""
+
+    OFF = "off"
+    OFFERED = "offered"  # the client decides
+    REQUIRED = "required"
+
+
+@dataclass(slots=True, frozen=True)
+class Bounds:
+    """How much one client, and all together, may hold. Each refusal has its proper status."""
+
+    connections: int = 16384
+    """Beyond it a new connection is closed at once."""
+    authentication_seconds: float = 30.0
+    """A connection without a session by then is closed."""
+    frame_before_session: int = 1 << 16
+    """Bytes of a frame until a session is set up; beyond it the connection is closed."""
+    io_size: int = 1 << 20
+    """MaxReadSize, MaxWriteSize, MaxTransactSize; 64 KiB in dialect 2.0.2."""
+    compound: int = 64
+    """Requests in one frame; beyond it the connection is closed."""
+    sessions: int = 64
+    """On one connection; beyond it STATUS_REQUEST_NOT_ACCEPTED."""
+    trees: int = 256
+    """In one session; beyond it STATUS_INSUFFICIENT_RESOURCES."""
+    opens: int = 16384
+    """In one session; beyond it STATUS_TOO_MANY_OPENED_FILES."""
+    parked: int = 511
+    """Requests without a final response on one connection; then STATUS_INSUFFICIENT_RESOURCES."""
+    credits: int = 8192
+    """Credits that a client can hold."""
+
+    @property
+    def frame(self) -> int:
+        """Bytes of a frame once a session exists: a full WRITE and what surrounds it."""
+        return self.io_size + (1 << 16)
+
+
+@dataclass(slots=True, frozen=True)
+class Share:
+    """One share; `store` is None for IPC$."""
+
+    name: str
+    store: Store | None
+    read_only: bool = False
+    notify: bool = True
+    """Without it CHANGE_NOTIFY is answered STATUS_NOT_SUPPORTED."""
+    encrypt: bool = False
+
+    @property
+    def maximal_access(self) -> AccessMask:
+        """MaximalAccess of TREE_CONNECT (2.2.10)."""
+        return AccessMask(READ_ONLY_ACCESS if self.read_only else FULL_ACCESS)
+
+
+@dataclass(slots=True, frozen=True)
+class Config:
+    """Everything the core needs to know. `users` maps lower-cased names to NT hashes."""
+
+    shares: Mapping[str, Share]
+    users: Mapping[str, bytes] = field(repr=False)
+    server_guid: bytes
+    server_name: str = "NOTIFY"
+    dialects: tuple[int, ...] = (
+        Dialect.SMB_3_1_1,
+        Dialect.SMB_3_0_2,
+        Dialect.SMB_3_0,
+        Dialect.SMB_2_1,
+        Dialect.SMB_2_0_2,
+    )
+    ciphers: tuple[Cipher, ...] = sealing.SUPPORTED
+    signing_algorithms: tuple[int, ...] = signing.SUPPORTED
+    require_signing: bool = False
+    encryption: Encryption = Encryption.OFFERED
+    allow_anonymous: bool = False
+    session_seconds: float = 0.0
+    """Life of a session until the client must authenticate again; 0 is for ever."""
+    bounds: Bounds = Bounds()
+
+    def share(self, name: str) -> Share | None:
+        """A share by name, whatever the case."""
+        return self.shares.get(name.lower())
+
+
+def share_table(*shares: Share) -> dict[str, Share]:
+    """Shares by lower-cased name, IPC$ among them."""
+    table = {share.name.lower(): share for share in shares}
+    table.setdefault(IPC_SHARE.lower(), Share(IPC_SHARE, None))
+    return table

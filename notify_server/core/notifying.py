@@ -1,0 +1,97 @@
+"""CHANGE_NOTIFY (3.3.5.19): checks here; when it completes, and with what, is `notify.table`'s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from notify_server.core.model import Open, ParkedRequest
+from notify_server.core.negotiation import io_size
+from notify_server.core.notify_log import log_notify
+from notify_server.core.outcome import PARKED, Job, Outcome, Reply
+from notify_server.wire.change_notify import (
+    ChangeNotifyRequest,
+    pack_change_notify_response,
+)
+from notify_server.wire.constants import AccessMask, Command, CompletionFilter, NotifyFlags
+from notify_server.wire.error import ERROR_BODY
+from notify_server.wire.status import NtStatus, StatusError
+
+if TYPE_CHECKING:
+    from notify_server.core.chain import Request
+
+_ALL_BITS: Final = int(sum(CompletionFilter))
+_LIST: Final = int(AccessMask.FILE_LIST_DIRECTORY)
+_WATCH_TREE: Final = int(NotifyFlags.SMB2_WATCH_TREE)
+
+
+def change_notify(request: Request) -> Outcome:
+    """Validate in the order of 3.3.5.19, see to it that the directory is watched, and arm."""
+    body = ChangeNotifyRequest.parse(request.message)
+    connection = request.connection
+    opened = request.open(body.file_id)
+    if body.output_buffer_length > io_size(connection):
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    request.check_charge(body.output_buffer_length)
+    if not opened.is_directory or not body.completion_filter & _ALL_BITS:
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    if not opened.granted_access & _LIST:
+        raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+    if not request.valid_tree.share.notify:
+        raise StatusError(NtStatus.STATUS_NOT_SUPPORTED)
+    if not request.is_last:
+        raise StatusError(NtStatus.STATUS_INTERNAL_ERROR)
+    if opened.watch_key is not None:
+        return _arm(request, opened, body, opened.watch_key)
+    tree = bool(body.flags & _WATCH_TREE)
+
+    def then(key: str) -> Outcome:
+        opened.watch_key = opened.watch_key or key
+        return _arm(request, opened, body, opened.watch_key)
+
+    request.busy = opened
+    return Job(lambda: opened.store.watch(opened.handle, tree), then, light=not tree)
+
+
+def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) -> Outcome:
+    """Hand the request to the watch table: answered at once, or parked.
+
+    Between the request and this moment its job may have been away: it may be cancelled by now,
+    and its handle closed.
+    """
+    connection = request.connection
+    server = connection.server
+    session = request.valid_session
+    if request.cancelled:
+        raise StatusError(NtStatus.STATUS_CANCELLED)
+    if opened.closed:
+        return Reply(ERROR_BODY, NtStatus.STATUS_NOTIFY_CLEANUP)
+    if len(connection.parked) >= server.config.bounds.parked:
+        raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
+    parked = ParkedRequest(
+        connection,
+        session,
+        opened,
+        Command.SMB2_CHANGE_NOTIFY,
+        request.header.message_id,
+        connection.new_async_id(),
+        request.to_sign,
+        request.chain.sealed_by is not None,
+        request.now,
+        body.completion_filter,
+        bool(body.flags & _WATCH_TREE),
+    )
+    completion = server.watches.arm(
+        opened,
+        parked,
+        directory=key,
+        completion_filter=body.completion_filter,
+        watch_tree=parked.watch_tree,
+        output_buffer_length=body.output_buffer_length,
+    )
+    if completion is None:
+        connection.parked[parked.async_id] = parked
+        return PARKED
+    log_notify(parked, completion.status, len(completion.buffer), request.now)
+    if completion.status in (NtStatus.STATUS_SUCCESS, NtStatus.STATUS_NOTIFY_ENUM_DIR):
+        return Reply(pack_change_notify_response(completion.buffer), completion.status)
+    raise StatusError(completion.status)

@@ -1,0 +1,195 @@
+"""CREATE and CLOSE (3.3.5.9, 3.3.5.10)."""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from notify_server.core.ea import parse_full_ea
+from notify_server.core.model import Open
+from notify_server.core.outcome import Job, Outcome, Reply
+from notify_server.fs.api import Attributes, Opened, OpenRequest
+from notify_server.wire import create as wire
+from notify_server.wire.constants import (
+    AccessMask,
+    CloseFlags,
+    CreateDisposition,
+    CreateOptions,
+    ImpersonationLevel,
+    OplockLevel,
+    ShareAccess,
+)
+from notify_server.wire.file_io import CloseRequest, pack_close_response
+from notify_server.wire.fscc import FileAttributes
+from notify_server.wire.status import NtStatus, StatusError
+
+if TYPE_CHECKING:
+    from notify_server.core.chain import Request
+
+_MXAC: Final = Struct("<II")
+_QFID: Final = Struct("<QQ16x")
+_U64: Final = Struct("<Q")
+_WRITING: Final = int(
+    AccessMask.FILE_WRITE_DATA
+    | AccessMask.FILE_APPEND_DATA
+    | AccessMask.FILE_WRITE_EA
+    | AccessMask.FILE_DELETE_CHILD
+    | AccessMask.FILE_WRITE_ATTRIBUTES
+    | AccessMask.DELETE
+    | AccessMask.WRITE_DAC
+    | AccessMask.WRITE_OWNER
+    | AccessMask.GENERIC_ALL
+    | AccessMask.GENERIC_WRITE
+)
+_READING: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF})
+_MAXIMUM_ALLOWED: Final = int(AccessMask.MAXIMUM_ALLOWED)
+_ATTRIBUTES: Final = 0x00005FF7  # what [MS-FSCC] 2.6 allows a client to send
+_SHARE_ALL: Final = 7
+
+
+def create(request: Request) -> Outcome:
+    """Open or create what the name says; no oplock, lease or durable handle is ever granted."""
+    body = wire.CreateRequest.parse(request.message)
+    tree = request.valid_tree
+    store = tree.share.store
+    if store is None:
+        # IPC$ has no pipe at all.
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
+    if len(request.valid_session.opens) >= request.connection.server.config.bounds.opens:
+        raise StatusError(NtStatus.STATUS_TOO_MANY_OPENED_FILES)
+    wanted = _open_request(body, read_only=tree.share.read_only)
+
+    def then(opened: Opened) -> Outcome:
+        return _opened(request, body, opened)
+
+    def work() -> Opened:
+        return store.open(wanted)
+
+    return Job(work, then)
+
+
+def _open_request(body: wire.CreateRequest, *, read_only: bool) -> OpenRequest:
+    """Check what needs no file system, and put the request in the store's terms."""
+    if body.name.startswith("\\"):
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    if body.impersonation_level > ImpersonationLevel.DELEGATE:
+        raise StatusError(NtStatus.STATUS_BAD_IMPERSONATION_LEVEL)
+    if (
+        body.create_disposition > CreateDisposition.FILE_OVERWRITE_IF
+        or body.share_access & ~_SHARE_ALL
+        or body.file_attributes & ~_ATTRIBUTES
+    ):
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    if wire.SMB2_CREATE_TIMEWARP_TOKEN in body.contexts:
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
+    if wire.SMB2_CREATE_DURABLE_HANDLE_RECONNECT in body.contexts or (
+        wire.SMB2_CREATE_DURABLE_HANDLE_RECONNECT_V2 in body.contexts
+    ):
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
+    disposition = CreateDisposition(body.create_disposition)
+    access = body.desired_access
+    if read_only:
+        if access & _WRITING or disposition not in _READING:
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        disposition = CreateDisposition.FILE_OPEN
+    allocation = body.contexts.get(wire.SMB2_CREATE_ALLOCATION_SIZE, b"")
+    eas = body.contexts.get(wire.SMB2_CREATE_EA_BUFFER, b"")
+    return OpenRequest(
+        path=body.name,
+        desired_access=AccessMask(access),
+        share_access=ShareAccess(body.share_access),
+        disposition=disposition,
+        options=CreateOptions(body.create_options),
+        attributes=FileAttributes(body.file_attributes),
+        allocation_size=_U64.unpack(allocation)[0] if len(allocation) == _U64.size else 0,
+        eas=parse_full_ea(eas) if eas else (),
+        security_descriptor=body.contexts.get(wire.SMB2_CREATE_SD_BUFFER, b""),
+    )
+
+
+def _opened(request: Request, body: wire.CreateRequest, result: Opened) -> Outcome:
+    tree = request.valid_tree
+    session = request.valid_session
+    server = request.connection.server
+    assert tree.share.store is not None
+    attributes = result.attributes
+    granted = int(result.handle.granted_access)
+    if tree.share.read_only and body.desired_access & _MAXIMUM_ALLOWED:
+        granted &= int(tree.share.maximal_access)
+    opened = Open(
+        server.next_open_number(),
+        tree,
+        tree.share.store,
+        result.handle,
+        granted,
+        result.handle.is_directory,
+        body.create_options,
+        attributes.index_number,
+    )
+    if session.logged_off or session.trees.get(tree.tree_id) is not tree:
+        # The session or the tree went away while the job was.
+        server.close_open(opened, request.now)
+        raise StatusError(NtStatus.STATUS_NETWORK_NAME_DELETED)
+    session.opens[opened.number] = opened
+    request.chain.file_id = opened.file_id
+    request.chain.failed_create = None
+    return Reply(
+        wire.CreateResponse(
+            OplockLevel.SMB2_OPLOCK_LEVEL_NONE,
+            result.action,
+            _times(attributes),
+            attributes.allocation_size,
+            attributes.end_of_file,
+            attributes.file_attributes,
+            opened.file_id,
+            _answers(body, opened, attributes) if body.contexts else (),
+        ).pack()
+    )
+
+
+def _answers(
+    body: wire.CreateRequest, opened: Open, attributes: Attributes
+) -> list[tuple[bytes, bytes]]:
+    """Contexts of the response (2.2.14.2); those that are not understood are passed over."""
+    answers = []
+    maximal = int(opened.handle.maximal_access) & int(opened.tree.share.maximal_access)
+    if wire.SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST in body.contexts:
+        answers.append((wire.SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST, _MXAC.pack(0, maximal)))
+    if wire.SMB2_CREATE_QUERY_ON_DISK_ID in body.contexts:
+        disk_id = _QFID.pack(attributes.index_number, opened.store.volume().serial_number)
+        answers.append((wire.SMB2_CREATE_QUERY_ON_DISK_ID, disk_id))
+    return answers
+
+
+def _times(attributes: Attributes) -> tuple[int, int, int, int]:
+    return (
+        attributes.creation_time,
+        attributes.last_access_time,
+        attributes.last_write_time,
+        attributes.change_time,
+    )
+
+
+def close(request: Request) -> Outcome:
+    """Close an Open; with POSTQUERY_ATTRIB say what the file was like at the end."""
+    body = CloseRequest.parse(request.message)
+    opened = request.open(body.file_id)
+    server = request.connection.server
+    if not body.flags & CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB:
+        server.close_open(opened, request.now)
+        return Reply(pack_close_response())
+
+    def then(attributes: Attributes) -> Outcome:
+        server.close_open(opened, request.now)
+        return Reply(
+            pack_close_response(
+                CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB,
+                _times(attributes),
+                attributes.allocation_size,
+                attributes.end_of_file,
+                attributes.file_attributes,
+            )
+        )
+
+    request.busy = opened
+    return Job(lambda: opened.store.attributes(opened.handle), then)

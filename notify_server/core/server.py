@@ -1,0 +1,158 @@
+"""What the connections of a server share: sessions, the watch table, the change feed, locks.
+
+A change made through one connection completes requests parked on others, so completions go
+through here: `drain` takes what the feed has, and the connections concerned put final responses
+into their outboxes. Whoever runs the core empties the outboxes that `take_dirty` names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from notify_server.core.config import Config
+from notify_server.core.connection import Connection
+from notify_server.core.locks import LockTable
+from notify_server.core.model import Open, ParkedRequest, Session
+from notify_server.core.notify_log import log_notify
+from notify_server.core.outcome import Job, JobResult, run
+from notify_server.fs.api import Feed
+from notify_server.notify.table import Bounds as WatchBounds
+from notify_server.notify.table import Completion, WatchTable
+from notify_server.wire.change_notify import pack_change_notify_response
+from notify_server.wire.error import ERROR_BODY
+from notify_server.wire.status import NtStatus
+
+# 3.3.4.4: these travel in a CHANGE_NOTIFY body, every other status in an ERROR body.
+_WITH_BODY: Final = frozenset({NtStatus.STATUS_SUCCESS, NtStatus.STATUS_NOTIFY_ENUM_DIR})
+
+
+class Runner(Protocol):
+    """Who does jobs. `submit` returns the result of a job done on the spot, else None.
+
+    In the second case `done` is called later, where the core runs, with the time.
+    """
+
+    def submit(self, job: Job, done: Callable[[JobResult, float], None]) -> JobResult | None: ...
+
+
+class InlineRunner:
+    """Does every job on the spot: for tests, and for stores that never block."""
+
+    def submit(self, job: Job, done: Callable[[JobResult, float], None]) -> JobResult | None:
+        return run(job)
+
+
+class Server:
+    """The shared part of all connections. Not thread-safe: one thread runs the core."""
+
+    def __init__(
+        self,
+        config: Config,
+        feed: Feed,
+        runner: Runner,
+        random: Callable[[int], bytes],
+        watch_bounds: WatchBounds | None = None,
+    ) -> None:
+        self.config = config
+        self.feed = feed
+        self.runner = runner
+        self.random = random
+        self.watches = WatchTable(watch_bounds) if watch_bounds else WatchTable()
+        self.locks = LockTable()
+        self.sessions: dict[int, Session] = {}
+        self._next_open = 1
+        self._dirty: dict[Connection, None] = {}
+
+    # Connections and what they write
+
+    def connect(self, client: str) -> Connection:
+        """A new connection; `client` names the peer in the log."""
+        return Connection(self, client)
+
+    def mark_dirty(self, connection: Connection) -> None:
+        """`connection` has something in its outbox, or wants to be closed."""
+        self._dirty[connection] = None
+
+    def take_dirty(self) -> Iterable[Connection]:
+        """Connections whose outbox must be sent; asked for after each call into the core."""
+        if not self._dirty:
+            return ()
+        dirty = self._dirty
+        self._dirty = {}
+        return dirty
+
+    # Sessions and opens
+
+    def new_session(self, connection: Connection) -> Session:
+        """A session with an id that is not guessable and not in use."""
+        while True:
+            session_id = int.from_bytes(self.random(8), "little") & 0x7FFFFFFFFFFFFFFF
+            if session_id and session_id not in self.sessions:
+                break
+        session = Session(session_id, connection)
+        self.sessions[session_id] = session
+        return session
+
+    def next_open_number(self) -> int:
+        """Numbers of Opens are never used twice."""
+        number = self._next_open
+        self._next_open += 1
+        return number
+
+    def close_open(self, opened: Open, now: float) -> None:
+        """Close an Open and all that hangs on it; its jobs under way end first."""
+        if opened.closed:
+            return
+        opened.closed = True
+        opened.tree.session.opens.pop(opened.number, None)
+        self.complete(self.watches.close(opened), now)
+        for waiting in self.locks.abandon(opened):
+            waiting.connection.finish_parked(
+                waiting, NtStatus.STATUS_RANGE_NOT_LOCKED, ERROR_BODY, now
+            )
+        self.release_locks(opened, now)
+        if not opened.jobs:
+            self._close_handle(opened, now)
+
+    def job_ended(self, opened: Open, now: float) -> None:
+        """A job on an Open is over; if the Open was closed meanwhile, its handle goes now."""
+        opened.jobs -= 1
+        if opened.closed and not opened.jobs:
+            self._close_handle(opened, now)
+
+    def _close_handle(self, opened: Open, now: float) -> None:
+        store, handle = opened.store, opened.handle
+
+        def closed(result: JobResult, now: float) -> None:
+            self.drain(now)
+
+        done = self.runner.submit(Job(lambda: store.close(handle)), closed)
+        if done is not None:
+            closed(done, now)
+
+    def release_locks(self, opened: Open, now: float) -> None:
+        """Drop an Open's byte-range locks and grant what waited for them."""
+        self.grant_waiting(self.locks.release(opened), now)
+
+    def grant_waiting(self, granted: Iterable[ParkedRequest], now: float) -> None:
+        """LOCK requests that a release let through."""
+        for parked in granted:
+            parked.connection.finish_parked(parked, NtStatus.STATUS_SUCCESS, b"\x04\0\0\0", now)
+
+    # Changes
+
+    def drain(self, now: float) -> None:
+        """Publish what the feed has, and complete what that completes."""
+        for event in self.feed.drain():
+            completions = self.watches.publish(event)
+            if completions:
+                self.complete(completions, now)
+
+    def complete(self, completions: Iterable[Completion], now: float) -> None:
+        """Send final CHANGE_NOTIFY responses."""
+        for parked, status, buffer in completions:
+            assert isinstance(parked, ParkedRequest)
+            body = pack_change_notify_response(buffer) if status in _WITH_BODY else ERROR_BODY
+            parked.connection.finish_parked(parked, status, body, now)
+            log_notify(parked, status, len(buffer), now)
