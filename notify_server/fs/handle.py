@@ -1,0 +1,126 @@
+"""An open file, directory or stream of a local directory, and what is known of a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Final
+
+from notify_server.fs import times, xattrs
+from notify_server.fs.api import Attributes
+from notify_server.fs.feed import Watched
+from notify_server.fs.opens import File
+from notify_server.fs.syscalls import birth_time_ns
+from notify_server.fs.watched import name_of, parent_of
+from notify_server.wire.constants import AccessMask, ShareAccess
+from notify_server.wire.fscc import FileAttributes
+
+_DIRECTORY: Final = int(FileAttributes.FILE_ATTRIBUTE_DIRECTORY)
+_ARCHIVE: Final = int(FileAttributes.FILE_ATTRIBUTE_ARCHIVE)
+_NORMAL: Final = FileAttributes.FILE_ATTRIBUTE_NORMAL
+_CLUSTER: Final = 4096
+
+
+class LocalHandle:
+    """Implements `api.Handle` and `opens.OpenFile`."""
+
+    __slots__ = (
+        "delete_on_close",
+        "fd",
+        "file",
+        "granted_access",
+        "held_write_time",
+        "is_directory",
+        "maximal_access",
+        "root",
+        "share_access",
+        "stream",
+        "watched",
+    )
+
+    file: File
+
+    def __init__(
+        self,
+        fd: int,
+        root: str,
+        stream: str,
+        granted_access: AccessMask,
+        maximal_access: AccessMask,
+        share_access: ShareAccess,
+        *,
+        is_directory: bool,
+    ) -> None:
+        self.fd = fd
+        self.root = root
+        self.stream = stream
+        self.granted_access = granted_access
+        self.maximal_access = maximal_access
+        self.share_access = share_access
+        self.is_directory = is_directory
+        self.delete_on_close = False
+        self.held_write_time: int | None = None
+        self.watched: Watched | None = None
+
+    @property
+    def proc(self) -> str:
+        """A path to the very file, also where its descriptor allows no I/O."""
+        return f"/proc/self/fd/{self.fd}"
+
+    @property
+    def path(self) -> str:
+        relative = self.file.path[len(self.root) :].lstrip("/").replace("/", "\\")
+        return f"{relative}:{self.stream}" if self.stream else relative
+
+    def where(self) -> tuple[str, str]:
+        """(directory, name) as on disk now, whoever renamed it."""
+        path = os.readlink(self.proc)
+        return parent_of(path), name_of(path)
+
+
+def attributes_of(
+    path: str,
+    status: os.stat_result,
+    fd: int,
+    *,
+    stream_size: int | None = None,
+    file: File | None = None,
+) -> Attributes:
+    """What is known of the file at `path`; `fd` is the same file, for its time of birth."""
+    present = xattrs.names(path)
+    dos = xattrs.get_dos(path) if xattrs.DOS in present else None
+    is_directory = stat.S_ISDIR(status.st_mode)
+    stored, creation_time = dos if dos is not None else (0 if is_directory else _ARCHIVE, 0)
+    if not creation_time:
+        born = birth_time_ns(fd)
+        creation_time = times.from_ns(
+            min(status.st_mtime_ns, status.st_ctime_ns) if born is None else born
+        )
+    change_time = times.from_ns(status.st_ctime_ns)
+    if file is not None and file.change_time is not None:
+        told, stands_for = file.change_time
+        if stands_for == status.st_ctime_ns:
+            change_time = told
+    if stream_size is not None:
+        size, allocated = stream_size, -(-stream_size // 8) * 8
+    elif is_directory:
+        size, allocated = 0, 0
+    else:
+        size, allocated = status.st_size, status.st_blocks * 512
+        if allocated < size:  # delayed allocation, inline data, compression
+            allocated = -(-size // _CLUSTER) * _CLUSTER
+    delete_pending = file is not None and file.delete_pending
+    return Attributes(
+        creation_time=creation_time,
+        last_access_time=times.from_ns(status.st_atime_ns),
+        last_write_time=times.from_ns(status.st_mtime_ns),
+        change_time=change_time,
+        file_attributes=FileAttributes(stored | (_DIRECTORY if is_directory else 0)) or _NORMAL,
+        end_of_file=size,
+        allocation_size=allocated,
+        # A file that is to be deleted has one link less ([MS-FSCC] 2.4.41).
+        number_of_links=max(0, (1 if is_directory else status.st_nlink) - delete_pending),
+        index_number=status.st_ino,
+        ea_size=xattrs.ea_size(path, present) if present else 0,
+        delete_pending=delete_pending,
+    )
