@@ -166,7 +166,7 @@ def load(server: str, directory: Path = DIRECTORY) -> Deviations:
     try:
         plain = tomllib.loads(path.read_text())
         return parse(plain, path.name)
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (tomllib.TOMLDecodeError, re.error, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path}: {error}", "See lab/verdicts/deviations.py.") from error
 
 

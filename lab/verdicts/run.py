@@ -24,6 +24,7 @@ from lab.scenarios.pipe import Pipe, PipeClosed
 from lab.scenarios.server_side import ServerSide
 from lab.targets import Target
 from lab.verdicts.deviations import Deviations
+from lab.verdicts.export import junit_xml, matrix_json
 from lab.verdicts.judge import judge
 from lab.verdicts.matrix import NOT_RUN, Cell, Matrix
 from lab.verdicts.verdict import Outcome, Verdict
@@ -85,7 +86,7 @@ def run_matrix(
             stop.set()
     cells = {(name, runner.name): cell for runner in runners for name, cell in runner.cells.items()}
     names = [scenario.name for scenario in scenarios]
-    return Matrix(
+    matrix = Matrix(
         scenarios=tuple(scenarios),
         servers=tuple(runner.name for runner in runners),
         cells=cells,
@@ -99,6 +100,16 @@ def run_matrix(
             if not interrupted
         },
     )
+    save(matrix)
+    return matrix
+
+
+def save(matrix: Matrix) -> None:
+    """Write `matrix.json` and `junit.xml` into the run's folder."""
+    matrix.run_dir.mkdir(parents=True, exist_ok=True)
+    plain = json.dumps(matrix_json(matrix), indent=2, ensure_ascii=False)
+    (matrix.run_dir / "matrix.json").write_text(plain + "\n")
+    (matrix.run_dir / "junit.xml").write_text(junit_xml(matrix))
 
 
 class _Interrupted(Exception):

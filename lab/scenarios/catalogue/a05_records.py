@@ -8,7 +8,7 @@ NAMES = (*LENGTHS, "caf\N{LATIN SMALL LETTER E WITH ACUTE}", CLEF)
 
 @scenario(
     "A5",
-    title="Records: lengths, padding, characters, separators",
+    title="Records: lengths, padding, characters",
     cites=["MS-FSCC 2.7.1", "MS-SMB2 2.2.36"],
     rests_on="MS-FSCC",
 )

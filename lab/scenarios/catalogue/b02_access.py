@@ -10,7 +10,7 @@ from lab.scenarios.script import (
 
 @scenario(
     "B2",
-    title="Without FILE_LIST_DIRECTORY: ACCESS_DENIED",
+    title="No FILE_LIST_DIRECTORY: ACCESS_DENIED",
     cites=["MS-SMB2 3.3.5.19", "MS-FSA 2.1.5.11"],
     rests_on="MS-SMB2; smbtorture smb2.notify.handle-permissions; WPTS",
 )

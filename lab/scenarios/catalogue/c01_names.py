@@ -6,7 +6,7 @@ from lab.scenarios.script import Open, Script, scenario
 
 @scenario(
     "C1",
-    title="Create, mkdir, hard link: ADDED; unlink, rmdir: REMOVED",
+    title="Names come and go: ADDED, REMOVED",
     cites=["MS-FSCC 2.7.1", "MS-FSA 2.1.4.1", "MS-FSA 2.1.5.15.6"],
     rests_on="MS-FSA; smbtorture smb2.notify.dir, mask",
 )

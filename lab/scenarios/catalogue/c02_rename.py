@@ -4,7 +4,7 @@ from lab.scenarios.script import Script, scenario
 
 @scenario(
     "C2",
-    title="Rename in a directory: OLD and NEW in one reply, then silence",
+    title="Rename: OLD and NEW in one reply, silence",
     cites=["MS-FSCC 2.7.1", "MS-FSA 2.1.5.15.11"],
     rests_on="MS-FSCC; smbtorture smb2.notify.mask-change, smb2.notify-inotify.inotify-rename",
 )

@@ -4,7 +4,7 @@ from lab.scenarios.script import Script, scenario
 
 @scenario(
     "D1",
-    title="Changes while no request waits: buffered, in order",
+    title="Unarmed changes are buffered, in order",
     cites=["MS-FSA 2.1.5.11", "MS-FSA 2.1.5.11.1", "MS-SMB2 3.3.5.19"],
     rests_on="MS-FSA; smbtorture smb2.notify.dir",
 )

@@ -4,7 +4,7 @@ from lab.scenarios.script import Script, scenario
 
 @scenario(
     "E1",
-    title="WATCH_TREE names what is below; a flat watch ignores it",
+    title="WATCH_TREE at depth; a flat watch is deaf",
     cites=["MS-SMB2 2.2.35", "MS-FSCC 2.7.1", "MS-FSA 2.1.4.1"],
     rests_on="MS-SMB2; smbtorture smb2.notify.tree",
 )

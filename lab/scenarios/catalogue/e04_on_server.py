@@ -4,7 +4,7 @@ from lab.scenarios.script import Script, scenario
 
 @scenario(
     "E4",
-    title="Changes made on the server itself, in the directory and below",
+    title="Changes made on the server itself",
     cites=["MS-FSA 2.1.4.1", "MS-SMB2 3.3.4.4"],
     rests_on="MS-FSA: a change is a change, whoever makes it; the seed's touch dir/file1",
 )

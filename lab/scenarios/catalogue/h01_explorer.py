@@ -22,7 +22,7 @@ MODIFIED = ("MODIFIED", "file1")
 
 @scenario(
     "H1",
-    title="Explorer: enter the root, enter dir, touch dir/file1 on the server, leave",
+    title="Explorer's flow: enter, touch, leave",
     cites=["MS-SMB2 3.3.5.2.7.2", "MS-SMB2 3.3.5.19", "MS-SMB2 3.3.5.16"],
     rests_on="a capture of Windows Explorer against Samba",
 )

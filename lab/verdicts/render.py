@@ -1,0 +1,90 @@
+"""A run's result for people: the matrix on the terminal, or as plain text."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from lab.verdicts.export import junit_xml, matrix_json, summary
+from lab.verdicts.matrix import Matrix
+from lab.verdicts.verdict import Outcome, Verdict
+
+__all__ = ["junit_xml", "matrix_json", "print_matrix", "summary"]
+
+STYLES = {
+    Outcome.PASS: "green",
+    Outcome.FAIL: "bold red",
+    Outcome.KNOWN_DEVIATION: "yellow",
+    Outcome.UNEXPECTED_PASS: "bold magenta",
+    Outcome.UNSUPPORTED: "blue",
+    Outcome.TIMEOUT: "bold red",
+    Outcome.SERVER_CRASH: "bold white on red",
+    Outcome.CLIENT_CRASH: "bold white on red",
+    Outcome.NO_EVIDENCE: "bold red",
+    Outcome.NOT_RUN: "dim",
+}
+COLUMN = max(len(outcome) for outcome in Outcome) + 2
+
+
+def print_matrix(matrix: Matrix, console: Console) -> None:
+    """Scenarios down, servers across; under each row, why its cells are not a pass.
+
+    On a terminal a reason is cut to the line that it may take; elsewhere it is whole.
+    """
+    width = max((len(_title(matrix, number)) for number in range(len(matrix.scenarios))), default=0)
+    _line(console, Text.assemble(" " * width, "  ", *_header(matrix)))
+    for number, scenario in enumerate(matrix.scenarios):
+        verdicts = {s: matrix.cell(scenario.name, s).verdict for s in matrix.servers}
+        row = Text.assemble((_title(matrix, number).ljust(width), "bold"), "  ")
+        for verdict in verdicts.values():
+            row.append(verdict.outcome.ljust(COLUMN), STYLES[verdict.outcome])
+        _line(console, row)
+        for server, verdict in verdicts.items():
+            if verdict.outcome is not Outcome.PASS:
+                _line(console, _reason(server, verdict))
+    _print_summary(matrix, console)
+
+
+def _title(matrix: Matrix, number: int) -> str:
+    scenario = matrix.scenarios[number]
+    mark = " *" if scenario.provisional else ""
+    return f"{scenario.name:<4}{scenario.title}{mark}"
+
+
+def _header(matrix: Matrix) -> list[tuple[str, str]]:
+    return [(server.ljust(COLUMN), "bold underline") for server in matrix.servers]
+
+
+def _reason(server: str, verdict: Verdict) -> Text:
+    return Text.assemble(
+        "      ",
+        (f"{server}: ", STYLES[verdict.outcome]),
+        (" ".join(verdict.reason.split()) or str(verdict.outcome), "dim"),
+    )
+
+
+def _print_summary(matrix: Matrix, console: Console) -> None:
+    _line(console, Text())
+    for server, counts in summary(matrix).items():
+        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        _line(console, Text(f"{server}: {said}"))
+    for server, entries in (matrix.stale or {}).items():
+        for entry in entries:
+            text = f"{server}: deviation of {entry.scenario} was never seen: {entry.reason}"
+            _line(console, Text(text, "yellow"))
+    if any(scenario.provisional for scenario in matrix.scenarios):
+        _line(
+            console, Text("* provisional: no capture of a Windows server stands behind it", "dim")
+        )
+    if matrix.partial:
+        _line(console, Text("Interrupted: this result is partial.", "bold yellow"))
+    _line(console, Text(f"{matrix.seconds:.1f} s"))
+    console.print(Text(str(matrix.run_dir)), soft_wrap=True)
+
+
+def _line(console: Console, text: Text) -> None:
+    text.rstrip()
+    if console.is_terminal:
+        console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+    else:
+        console.print(text, soft_wrap=True)

@@ -1,0 +1,139 @@
+"""Known deviations: explain what they name, and nothing else."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lab.errors import UsageError
+from lab.verdicts import deviations
+from lab.verdicts.deviations import Deviations, parse
+from lab.verdicts.verdict import Finding, Outcome, Verdict
+
+KNOWN = """
+[unsupported]
+statuses = ["STATUS_NOT_IMPLEMENTED"]
+reason = "no backend"
+link = "https://example.org/none"
+
+[[deviation]]
+scenario = "E4"
+outcome = "fail"
+match = "sub.file2"
+reason = "inotify is flat"
+link = "https://example.org/flat"
+
+[[deviation]]
+scenario = "*"
+finding = "signature"
+match = "ECHO"
+reason = "ECHO is not signed"
+link = "https://example.org/echo"
+
+[[deviation]]
+scenario = "C7"
+outcome = "timeout"
+reason = "flaps"
+link = "https://example.org/flaps"
+sometimes = true
+"""
+DEVIATIONS = parse(tomllib.loads(KNOWN), "samba.toml")
+UNSIGNED_ECHO = Finding("signature", "ECHO echo1: not signed", 3)
+
+
+def applied(scenario: str, verdict: Verdict) -> Verdict:
+    return DEVIATIONS.apply(scenario, verdict)[0]
+
+
+def test_the_failure_it_names_is_known() -> None:
+    verdict, seen = DEVIATIONS.apply("E4", Verdict(Outcome.FAIL, "expected sub\\file2"))
+    assert verdict.outcome is Outcome.KNOWN_DEVIATION
+    assert verdict.reason == "inotify is flat (expected sub\\file2)"
+    assert verdict.link == "https://example.org/flat"
+    assert verdict.as_expected
+    assert seen == {0}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "verdict"),
+    [
+        ("E4", Verdict(Outcome.FAIL, "something else")),
+        ("E4", Verdict(Outcome.TIMEOUT, "sub\\file2")),
+        ("E1", Verdict(Outcome.FAIL, "sub\\file2")),
+    ],
+)
+def test_a_new_way_to_fail_is_no_known_deviation(scenario: str, verdict: Verdict) -> None:
+    assert applied(scenario, verdict) == verdict
+    assert not verdict.as_expected
+
+
+def test_passing_in_spite_of_a_deviation_is_an_error() -> None:
+    verdict = applied("E4", Verdict(Outcome.PASS))
+    assert verdict.outcome is Outcome.UNEXPECTED_PASS
+    assert "samba.toml says: inotify is flat" in verdict.reason
+    assert not verdict.as_expected
+
+
+def test_a_deviation_that_comes_and_goes_may_pass() -> None:
+    assert applied("C7", Verdict(Outcome.PASS)).outcome is Outcome.PASS
+    assert applied("C7", Verdict(Outcome.TIMEOUT, "x")).outcome is Outcome.KNOWN_DEVIATION
+
+
+def test_unsupported_is_expected_only_where_it_is_declared() -> None:
+    verdict = Verdict(Outcome.UNSUPPORTED, "CHANGE_NOTIFY answered STATUS_NOT_IMPLEMENTED")
+    known = applied("C1", verdict)
+    assert known.as_expected
+    assert known.reason.endswith("STATUS_NOT_IMPLEMENTED: no backend")
+    other = applied("C1", Verdict(Outcome.UNSUPPORTED, "answered STATUS_NOT_SUPPORTED"))
+    assert not other.as_expected
+    assert not Deviations().apply("C1", verdict)[0].as_expected
+
+
+def test_a_known_finding_does_not_fail_a_cell() -> None:
+    failed = Verdict(Outcome.FAIL, f"wire: {UNSIGNED_ECHO.text}", findings=(UNSIGNED_ECHO,))
+    verdict, seen = DEVIATIONS.apply("C1", failed)
+    assert (verdict.outcome, verdict.findings) == (Outcome.PASS, (UNSIGNED_ECHO,))
+    assert seen == {1}
+
+
+def test_an_unknown_finding_beside_a_known_one_still_fails() -> None:
+    new = Finding("signature", "CREATE create1: not signed", 9)
+    failed = Verdict(Outcome.FAIL, f"wire: {UNSIGNED_ECHO.text}", findings=(UNSIGNED_ECHO, new))
+    verdict = applied("C1", failed)
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, f"wire: {new.text}")
+
+
+def test_what_was_never_seen_is_stale() -> None:
+    assert [d.scenario for d in DEVIATIONS.stale({1}, ["E4", "A1"])] == ["E4"]
+    assert [d.scenario for d in DEVIATIONS.stale({0}, ["E4"])] == ["*"]
+    assert DEVIATIONS.stale({0, 1, 2}, ["E4", "C7"]) == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[deviation]]\nscenario = "E4"\nreason = "x"\nlink = "y"',
+        '[[deviation]]\nscenario = "E4"\noutcome = "pass"\nreason = "x"\nlink = "y"',
+        '[[deviation]]\nscenario = "E4"\noutcome = "fail"\nreason = ""\nlink = "y"',
+        '[[deviation]]\nscenario = "E4"\noutcome = "fail"\nreason = "x"',
+        '[[deviation]]\nscenario = "E4"\noutcome = "fail"\nreason = "x"\nlink = "y"\ntypo = 1',
+        '[[deviation]]\nscenario = "E4"\noutcome = "fail"\nmatch = "("\nreason = "x"\nlink = "y"',
+        "[deviations]",
+        "[",
+    ],
+)
+def test_a_file_that_is_not_as_documented_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "samba.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"samba\.toml"):
+        deviations.load("samba", tmp_path)
+
+
+@pytest.mark.parametrize("server", ["samba", "ksmbd", "py"])
+def test_the_shipped_files_can_be_read(server: str) -> None:
+    assert deviations.load(server).entries or server != "samba"
+
+
+def test_a_server_without_a_file_has_no_deviations(tmp_path: Path) -> None:
+    assert deviations.load("windows", tmp_path) == Deviations()
