@@ -52,9 +52,8 @@ Checker = Callable[["Lab"], Iterator[Finding]]
 def examine(lab: Lab) -> list[Finding]:
     """Run every check, side by side; their findings come in the order of CHECKS."""
     with ThreadPoolExecutor(len(CHECKS)) as pool:
-        return [
-            found for found in pool.map(lambda check: _run(check, lab), CHECKS) for found in found
-        ]
+        found = pool.map(lambda check: _run(check, lab), CHECKS)
+        return [finding for findings in found for finding in findings]
 
 
 def _run(checker: Checker, lab: Lab) -> list[Finding]:

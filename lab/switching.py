@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from lab.session import Lab
 
 PROXY = "active"  # the proxy in haproxy.cfg with one server line per backend
-RUNTIME_API = ("socat", "-", "UNIX-CONNECT:/run/haproxy/admin.sock")
-STATE = f"show servers state {PROXY};show stat\n"
+RUNTIME_API = "runtime-api"  # in the front: says each argument to HAProxy, prints the answers
+STATE = (f"show servers state {PROXY}", "show stat")
 STEP_DEADLINE_S = 2.0
 PROOF_DEADLINE_S = 2.0
 _POLL_S = 0.02
@@ -120,8 +120,8 @@ def parse_state(text: str) -> dict[str, Server]:
     }
 
 
-def switch_commands(target: str) -> str:
-    """One line for the runtime API that makes `target` the only backend.
+def switch_commands(target: str) -> list[str]:
+    """What makes `target` the only backend, in the words of the runtime API.
 
     The others go first: for the moment between, nobody is led to, rather than two.
     """
@@ -129,15 +129,13 @@ def switch_commands(target: str) -> str:
     words = [f"set server {PROXY}/{backend} state maint" for backend in others]
     words += [f"set server {PROXY}/{target} state ready"]
     words += [f"shutdown sessions server {PROXY}/{backend}" for backend in others]
-    return ";".join(words) + "\n"
+    return words
 
 
-def runtime(front: Node, commands: str) -> str:
-    """Say `commands` to HAProxy and return what it answers."""
-    argv = list(RUNTIME_API)
-    return check(
-        front.run(argv, input=commands.encode(), deadline=STEP_DEADLINE_S), front.name, argv
-    ).text
+def runtime(front: Node, commands: Iterable[str]) -> str:
+    """Say `commands` to HAProxy, all in one go, and return what it answers."""
+    argv = [RUNTIME_API, *commands]
+    return check(front.run(argv, deadline=STEP_DEADLINE_S), front.name, argv).text
 
 
 def servers(front: Node) -> dict[str, Server]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 import pytest
@@ -57,7 +57,7 @@ def test_two_ready_backends_are_no_answer() -> None:
 
 
 def test_the_others_go_before_the_target_comes_and_lose_their_sessions() -> None:
-    assert switching.switch_commands("py").strip().split(";") == [
+    assert switching.switch_commands("py") == [
         "set server active/samba state maint",
         "set server active/ksmbd state maint",
         "set server active/py state ready",
@@ -73,10 +73,10 @@ class Front:
 
     def __init__(self, completed: Completed) -> None:
         self.completed = completed
-        self.said: list[bytes] = []
+        self.said: list[Sequence[str]] = []
 
-    def run(self, argv: object, *, input: bytes = b"", deadline: float = 10.0) -> Completed:
-        self.said.append(input)
+    def run(self, argv: Sequence[str], *, input: bytes = b"", deadline: float = 10.0) -> Completed:
+        self.said.append(argv)
         return self.completed
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
@@ -89,7 +89,7 @@ class Front:
 def test_silence_is_consent() -> None:
     front = Front(Completed(0, b"\n\n\n\n\n", b""))
     switching.activate(front, "py")
-    assert front.said == [switching.switch_commands("py").encode()]
+    assert front.said == [["runtime-api", *switching.switch_commands("py")]]
 
 
 def test_a_refusal_of_the_runtime_api_is_shown() -> None:
