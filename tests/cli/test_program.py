@@ -115,7 +115,7 @@ def test_embedded_goes_with_no_server(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("words", "near"), [(["C99"], "C1"), (["--server", "samba,smbd"], "did you mean 'samba'?")]
+    ("words", "near"), [(["C99"], "C1"), (["--server", "samba,smbd"], "did you mean 'ksmbd'?")]
 )
 def test_unknown_scenarios_and_servers_exit_2(
     words: list[str], near: str, capsys: pytest.CaptureFixture[str]
