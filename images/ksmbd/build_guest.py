@@ -79,7 +79,9 @@ def add_userland(archive: Archive, init: Path) -> None:
         resolved = "usr/bin/dropbear" if program.endswith("/dropbear") else program
         archive.copy(Path(program), resolved)
         for library in libraries(program):
-            real = library if library.startswith("/usr/") or "/lib64/" in library else f"/usr{library}"
+            real = (
+                library if library.startswith("/usr/") or "/lib64/" in library else f"/usr{library}"
+            )
             if real not in archive:
                 archive.copy(Path(library), real)
     archive.link("lib", "usr/lib")
@@ -120,7 +122,9 @@ def add_modules(archive: Archive, release_dir: Path) -> tuple[Resolution, Resolu
     base = f"usr/lib/modules/{release_dir.name}"
     for path in dict.fromkeys(load.load + at_hand.load):
         archive.file(f"{base}/{plain(path)}", unpacked(release_dir / path))
-    archive.file("usr/lib/modules/load", "".join(f"/{base}/{plain(p)}\n" for p in load.load).encode())
+    archive.file(
+        "usr/lib/modules/load", "".join(f"/{base}/{plain(p)}\n" for p in load.load).encode()
+    )
     kept = {plain(path) for path in load.load + at_hand.load}
     archive.file(f"{base}/modules.dep", filtered_dependencies(release_dir, kept).encode())
     archive.copy(release_dir / "modules.softdep", f"{base}/modules.softdep")
@@ -133,7 +137,9 @@ def filtered_dependencies(release_dir: Path, kept: set[str]) -> str:
     for line in (release_dir / "modules.dep").read_text(encoding="utf-8").splitlines():
         path, _, needs = line.partition(":")
         if plain(path) in kept:
-            lines.append(f"{plain(path)}: {' '.join(plain(p) for p in needs.split())}".rstrip() + "\n")
+            lines.append(
+                f"{plain(path)}: {' '.join(plain(p) for p in needs.split())}".rstrip() + "\n"
+            )
     return "".join(lines)
 
 

@@ -43,7 +43,9 @@ class Resolution:
 class ModuleTables:
     """The tables of one kernel release, parsed."""
 
-    depends: dict[str, tuple[str, ...]] = field(default_factory=dict)  # name -> paths, nearest first
+    depends: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # name -> paths, nearest first
     paths: dict[str, str] = field(default_factory=dict)  # name -> path
     soft: dict[str, list[str]] = field(default_factory=dict)  # name -> wanted before it
     aliases: list[tuple[str, str]] = field(default_factory=list)  # pattern, name

@@ -113,7 +113,7 @@ def qemu_command(
     command = [
         "qemu-system-x86_64",
         *accelerator_arguments(environ.get("LAB_KSMBD_ACCELERATOR", "tcg")),
-        *("-smp", environ.get("LAB_KSMBD_CPUS", "1"), "-m", environ.get("LAB_KSMBD_MEMORY", "256")),
+        *("-smp", environ.get("LAB_KSMBD_CPUS", "2"), "-m", environ.get("LAB_KSMBD_MEMORY", "256")),
         # -display none rather than -nographic: that would send the firmware's screen to the console
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"),
         *("-kernel", str(GUEST / "kernel"), "-initrd", str(initrd)),
@@ -166,7 +166,9 @@ def start_archive() -> Archive:
     archive.file("etc/lab/guest.env", environment.encode())
     archive.file("etc/ksmbd/ksmbd.conf", (CONFIGURATION / "ksmbd.conf").read_bytes())
     archive.file("etc/ksmbd/ksmbdpwd.db", password_database(user, password), 0o600)
-    archive.file("etc/passwd", f"root:x:0:0::/root:/bin/sh\n{user}:x:1000:1000::/:/bin/sh\n".encode())
+    archive.file(
+        "etc/passwd", f"root:x:0:0::/root:/bin/sh\n{user}:x:1000:1000::/:/bin/sh\n".encode()
+    )
     archive.file("etc/group", f"root:x:0:\n{user}:x:1000:\n".encode())
     archive.folder("root", 0o700)
     archive.folder("root/.ssh", 0o700)
@@ -204,9 +206,7 @@ class Guest:
                     self._timer.cancel()
         qemu = self._process.wait()
         self._timer.cancel()
-        return exit_code(
-            self.verdict, qemu, told_to_stop=self.told_to_stop, too_late=self.too_late
-        )
+        return exit_code(self.verdict, qemu, told_to_stop=self.told_to_stop, too_late=self.too_late)
 
     def _stop(self, *_: object) -> None:
         # Nothing in the guest is worth a shutdown: its share is as disposable as itself.

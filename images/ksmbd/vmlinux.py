@@ -35,7 +35,9 @@ def extract(image: bytes) -> bytes | None:
     compressed = payload(image)
     for magic, command in _UNPACKERS.items():
         if compressed.startswith(magic):
-            kernel = subprocess.run(command, input=compressed, capture_output=True, check=True).stdout
+            kernel = subprocess.run(
+                command, input=compressed, capture_output=True, check=True
+            ).stdout
             bootable = _PVH_NOTE in kernel or _PVH_NOTE_32 in kernel
             return kernel if kernel.startswith(b"\x7fELF") and bootable else None
     return None
