@@ -508,6 +508,10 @@ class Reply:
         return self
 
     def status(self, *names: str, because: str = "", rule: str = "") -> Reply:
+        for name in names:
+            model.NtStatus[name]  # a misspelt status would never match
+        if len(names) > 1 and not because:
+            raise ValueError("latitude needs a reason: because=...")
         if len(names) > 1:
             return self.field("status", model.one_of(*names, because=because), rule)
         return self.field("status", model.equals(names[0]), rule)

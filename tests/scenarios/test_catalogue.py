@@ -1,0 +1,61 @@
+"""Finding scenarios by name, group and section."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lab.errors import UsageError
+from lab.scenarios.catalogue import load
+
+CATALOGUE = load()
+NAMES = [scenario.name for scenario in CATALOGUE]
+FIRST_FOURTEEN = [
+    *("A1", "A2", "A5", "B1", "B2", "C1", "C2"),
+    *("D1", "D4", "E1", "E4", "F1", "G1", "H1"),
+]
+
+
+def selected(*words: str) -> list[str]:
+    return [scenario.name for scenario in CATALOGUE.select(words)]
+
+
+def test_the_first_fourteen_are_there_in_order() -> None:
+    assert [name for name in NAMES if name in FIRST_FOURTEEN] == FIRST_FOURTEEN
+    assert sorted(NAMES, key=lambda name: (name[0], int(name[1:]))) == NAMES
+
+
+def test_no_words_means_all() -> None:
+    assert selected() == NAMES
+
+
+def test_names_and_groups_in_any_case_keep_the_catalogues_order() -> None:
+    assert selected("h1", "A1", "a1") == ["A1", "H1"]
+    assert selected("b") == [name for name in NAMES if name.startswith("B")]
+
+
+def test_a_section_holds_its_subsections() -> None:
+    assert "G1" in selected("MS-SMB2/3.3.5.16")
+    assert set(selected("MS-SMB2/3.3.5.16")) <= set(selected("ms-smb2/3.3.5"))
+    assert "A5" not in selected("MS-SMB2/3.3.5")
+    with pytest.raises(UsageError):  # 3.3.5.19 is no part of 3.3.5.1
+        selected("MS-SMB2/3.3.5.1")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"'C22'.*\n.*C2") as caught:
+        CATALOGUE.select(["C22"])
+    assert caught.value.exit_code == 2
+    assert all(name in caught.value.remedy for name in FIRST_FOURTEEN)
+
+
+def test_importing_a_scenario_runs_nothing() -> None:
+    """Not even the recording: the function must not have been called."""
+    code = (
+        "import lab.scenarios.script as s; s.Script.__init__ = None; "
+        "import lab.scenarios.catalogue.a01_interim as m; print(m.interim_shape.name)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("A1\n", "")

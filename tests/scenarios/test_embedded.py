@@ -1,0 +1,258 @@
+"""The scenarios against notify_server, embedded; and the proof that they could have failed."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.scenarios import embedded
+from lab.scenarios.catalogue import load
+from lab.scenarios.model import (
+    Expectation,
+    ExpectCollected,
+    ExpectDistinct,
+    ExpectField,
+    ExpectNoInterim,
+    ExpectPending,
+    ExpectRecords,
+    Scenario,
+)
+from lab.verdicts.evidence import Evidence
+from lab.verdicts.judge import judge
+from lab.verdicts.matrix import Matrix
+from lab.verdicts.run import Event
+from lab.verdicts.verdict import Outcome
+
+CATALOGUE = load()
+NAMES = [scenario.name for scenario in CATALOGUE]
+Lines = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
+    return embedded.run(CATALOGUE.scenarios, tmp_path_factory.mktemp("run"))
+
+
+def observed(matrix: Matrix, name: str) -> Lines:
+    text = (matrix.run_dir / "py" / name / "observations.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reference_server_passes(matrix: Matrix, name: str) -> None:
+    verdict = matrix.cell(name, "py").verdict
+    assert (verdict.outcome, verdict.reason, verdict.findings) == (Outcome.PASS, "", ())
+
+
+# -- could it have failed? ------------------------------------------------------------------------
+
+
+def _bend_field(wanted: ExpectField, lines: Lines, evidence: Evidence) -> None:
+    pdu = lines[evidence.find(wanted.of, wanted.stage)]
+    if wanted.field == "layout":
+        pdu["body"]["records"][-1]["next_entry_offset"] = 4
+        return
+    *path, last = wanted.field.split(".")
+    inner: Any = pdu
+    for part in path:
+        inner = inner[int(part)] if part.isdigit() else inner[part]
+    value = inner[last]
+    zeroed = wanted.match.kind in ("nonzero", "at_least", "bits_set")
+    if wanted.match.kind == "bits_clear":
+        inner[last] = 0xFFFFFFFF
+    elif isinstance(value, bool):
+        inner[last] = not value
+    elif isinstance(value, int):
+        inner[last] = 0 if zeroed else value + 8
+    else:
+        inner[last] = "bent"
+
+
+def _bend_records(wanted: ExpectRecords, lines: Lines, evidence: Evidence) -> None:
+    lines[evidence.find(wanted.of, "final")]["body"]["records"][-1]["name"] += "x"
+
+
+def _bend_collected(wanted: ExpectCollected, lines: Lines, evidence: Evidence) -> None:
+    collected = next(x for x in lines if x["kind"] == "collected" and x["ref"] == wanted.of)
+    collected["records"].append(["REMOVED", "bent"])
+
+
+def _bend_pending(wanted: ExpectPending, lines: Lines, evidence: Evidence) -> None:
+    """The answer comes right after the request."""
+    at = evidence.find(wanted.of, "final")
+    answered = {"stage": "final", "status": "STATUS_SUCCESS"}
+    final = lines[at] if at >= 0 else {**lines[evidence.find(wanted.of, "interim")], **answered}
+    lines.insert(evidence.find(wanted.of, "request") + 1, copy.deepcopy(final))
+
+
+def _bend_no_interim(wanted: ExpectNoInterim, lines: Lines, evidence: Evidence) -> None:
+    at = evidence.find(wanted.of, "final")
+    lines.insert(at, {**lines[at], "stage": "interim", "status": "STATUS_PENDING"})
+
+
+def _bend_distinct(wanted: ExpectDistinct, lines: Lines, evidence: Evidence) -> None:
+    first, second, *_ = (lines[evidence.find(ref, wanted.stage)] for ref in wanted.refs)
+    second["header"] = {**second["header"], "async_id": first["header"]["async_id"]}
+
+
+BENDERS: Mapping[type[Any], Any] = {
+    ExpectField: _bend_field,
+    ExpectRecords: _bend_records,
+    ExpectCollected: _bend_collected,
+    ExpectPending: _bend_pending,
+    ExpectNoInterim: _bend_no_interim,
+    ExpectDistinct: _bend_distinct,
+}
+
+
+def _without_others(scenario: Scenario, wanted: Expectation) -> Scenario:
+    return Scenario(**{**scenario.__dict__, "expectations": (wanted,)})
+
+
+@pytest.mark.parametrize("scenario", CATALOGUE.scenarios, ids=lambda scenario: scenario.name)
+def test_every_expectation_can_fail(matrix: Matrix, scenario: Scenario) -> None:
+    """Bend just what it looks at: alone, it must turn the verdict."""
+    lines = observed(matrix, scenario.name)
+    for wanted in scenario.expectations:
+        alone = _without_others(scenario, wanted)
+        assert judge(alone, lines).outcome is Outcome.PASS
+        bent = copy.deepcopy(lines)
+        BENDERS[type(wanted)](wanted, bent, Evidence(lines))
+        verdict = judge(alone, bent)
+        assert verdict.outcome is Outcome.FAIL, wanted
+        assert not verdict.reason.startswith("wire: "), wanted
+
+
+@pytest.mark.parametrize("scenario", CATALOGUE.scenarios, ids=lambda scenario: scenario.name)
+def test_losing_any_response_to_a_notify_is_noticed(matrix: Matrix, scenario: Scenario) -> None:
+    lines = observed(matrix, scenario.name)
+    tidy = next(at for at, line in enumerate(lines) if line["kind"] == "tidy")
+    responses = [
+        at
+        for at, line in enumerate(lines[:tidy])
+        if line.get("command") == "CHANGE_NOTIFY" and line.get("stage") == "final"
+    ]
+    named = {getattr(wanted, "of", "") for wanted in scenario.expectations}
+    for at in responses:
+        if lines[at]["ref"] in named:
+            lost = lines[:at] + lines[at + 1 :]
+            assert judge(scenario, lost).outcome is not Outcome.PASS, lines[at]["ref"]
+
+
+# -- the run itself -------------------------------------------------------------------------------
+
+
+def test_the_run_leaves_its_evidence(matrix: Matrix) -> None:
+    result = json.loads((matrix.run_dir / "matrix.json").read_text())
+    assert [cell["verdict"] for cell in result["cells"]] == ["pass"] * len(NAMES)
+    assert result["exit_code"] == matrix.exit_code == 0
+    assert (matrix.run_dir / "junit.xml").read_text().count("<testcase ") == len(NAMES)
+    for name in NAMES:
+        assert (matrix.run_dir / "py" / name / "server.log").exists()
+        lines = observed(matrix, name)
+        assert (lines[0]["kind"], lines[-1]["kind"]) == ("begin", "end")
+
+
+def test_no_password_is_written_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded.secrets, "token_urlsafe", lambda _: "hunter2-and-more")
+    embedded.run(CATALOGUE.select(["A1"]), tmp_path / "run")
+    for path in (tmp_path / "run").rglob("*"):
+        if path.is_file():
+            assert b"hunter2" not in path.read_bytes(), path
+
+
+def test_a_server_killed_in_mid_run_costs_its_cell_and_says_so(tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill_during_c2(event: Event) -> None:
+        if (event.scenario, event.state) == ("C2", "started"):
+            pid = _server_pid()
+            threading.Timer(0.15, lambda: os.kill(pid, signal.SIGKILL)).start()
+            killed.append(pid)
+
+    embedded_columns = CATALOGUE.select(["B1", "C2", "G1"])
+    result = _run_quickly_given_up(embedded_columns, tmp_path, kill_during_c2)
+    assert killed
+    assert result.cell("B1", "py").verdict.outcome is Outcome.PASS
+    crash = result.cell("C2", "py").verdict
+    assert crash.outcome is Outcome.SERVER_CRASH
+    assert "SIGKILL" in crash.reason
+    assert result.cell("G1", "py").verdict.outcome is Outcome.NOT_RUN
+    assert result.exit_code == 1
+
+
+def _run_quickly_given_up(scenarios: Any, folder: Path, progress: Any) -> Matrix:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lab.verdicts.run.COME_BACK_S", 0.3)
+        return embedded.run(scenarios, folder / "run", progress)
+
+
+def _server_pid() -> int:
+    """The child of this process that runs notify_server."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            argv = (entry / "cmdline").read_bytes()
+            parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
+        except OSError:
+            continue
+        if b"notify_server" in argv and parent == os.getpid():
+            return int(entry.name)
+    raise AssertionError("notify_server is not running")
+
+
+def test_ctrl_c_reports_what_is_done_and_leaves_no_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from lab.scenarios import embedded; from lab.scenarios.catalogue import load\n"
+        "show = lambda e: print(e.scenario, e.state, flush=True)\n"
+        "m = embedded.run(load().select(['C', 'D']), Path(sys.argv[1]), show)\n"
+        "print('partial', m.partial, m.exit_code, flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=embedded.client_environment(),
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "C1 started\n"
+    assert process.stdout.readline() == "C1 done\n"
+    children = _descendants(process.pid)
+    assert len(children) == 2  # the server and the interpreter
+    process.send_signal(signal.SIGINT)
+    rest = process.stdout.read()
+    assert process.wait(10) == 0
+    assert "partial True 3" in rest
+    result = json.loads((tmp_path / "run" / "matrix.json").read_text())
+    assert result["partial"] is True
+    verdicts = {cell["scenario"]: cell["verdict"] for cell in result["cells"]}
+    assert verdicts["C1"] == "pass"
+    assert "not run" in verdicts.values()
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline, "children are left behind"
+        time.sleep(0.02)
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(") ")[2].split()[1])
+        except OSError:
+            continue
+        if parent == pid:
+            found.append(int(entry.name))
+    return found
