@@ -21,6 +21,7 @@ from lab.scenarios.model import Command, HeaderFlags, NtStatus, status_name
 Observe = Callable[..., None]
 
 CREDITS_WANTED = 64
+CREDITS_DEADLINE = 2.0
 SIGNING_REQUIRED = 0x2
 CAP_LARGE_MTU = 0x4
 PREAUTH_INTEGRITY_CAPABILITIES = 1
@@ -177,9 +178,10 @@ class Connection:
         return 1 + (max(payload, 1) - 1) // PER_CREDIT if self.large_mtu else 1
 
     def send(self, requests: Sequence[Outgoing]) -> list[Exchange]:
-        """Number, chain, sign and send; waits for credits if they have run out."""
+        """Number, chain, sign and send; waits a while for credits if they have run out."""
         cost = sum(max(1, request.charge) for request in requests)
-        self.wait(lambda: self.credits >= cost, 2.0)
+        if not self.wait(lambda: self.credits >= cost, CREDITS_DEADLINE) and not self.closed:
+            self._observe("starved", conn=self.name, credits=self.credits, cost=cost)
         exchanges = []
         message = b""
         for position, request in enumerate(requests):

@@ -154,6 +154,9 @@ def find_breaches(evidence: Evidence) -> tuple[Finding, ...]:
             if text := broken(pdu):
                 what = f"{pdu['command']} {pdu['ref']}".strip()
                 findings.append(Finding(rule, f"{what}: {text} ({section})", at))
+    for at in evidence.kinds.get("starved", []):
+        text = f"{evidence.all[at]['conn']} was left without credits (MS-SMB2 3.3.1.2)"
+        findings.append(Finding("credits", text, at))
     for at in evidence.kinds.get("garbage", []):
         findings.append(Finding("garbage", f"no SMB2 message: {evidence.all[at]['why']}", at))
     return tuple(sorted(findings, key=lambda finding: finding.at))
