@@ -169,8 +169,7 @@ def test_sigterm_unwinds_and_exits_143(root: Path) -> None:
     program = (
         "import lab.render, lab.cli, sys, time, os\n"
         "def wait(*a, **k):\n"
-        "    print('waiting', flush=True)\n"
-        "    try: time.sleep(30)\n"
+        "    try: print('waiting', flush=True); time.sleep(30)\n"
         "    finally: print('unwound', flush=True)\n"
         "lab.render.render = wait\n"
         "sys.exit(lab.cli.main(['lab', 'render']))\n"
