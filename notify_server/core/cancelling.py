@@ -11,6 +11,7 @@ from notify_server.wire.header import Header
 from notify_server.wire.status import NtStatus
 
 if TYPE_CHECKING:
+    from notify_server.core.chain import Request
     from notify_server.core.connection import Connection
 
 _ASYNC: Final = int(HeaderFlags.SMB2_FLAGS_ASYNC_COMMAND)
@@ -25,7 +26,7 @@ def cancel(
     if session is not None and not _may(connection, session, header, message, sealed_by):
         return
     if not header.flags & _ASYNC and connection.in_flight:
-        request = connection.in_flight.get(header.message_id)
+        request = _in_flight(connection.in_flight, header)
         if request is not None:
             request.cancelled = True
             return
@@ -39,6 +40,22 @@ def cancel(
             server.complete((completion,), now)
     elif server.locks.cancel(parked):
         connection.refuse_parked(parked, NtStatus.STATUS_CANCELLED, now)
+
+
+def _in_flight(requests: dict[int, Request], header: Header) -> Request | None:
+    """A request whose job is away; message id 0 is explained at `find`."""
+    if header.message_id:
+        return requests.get(header.message_id)
+    return next(
+        (
+            request
+            for request in reversed(requests.values())
+            if request.header.command == Command.SMB2_CHANGE_NOTIFY
+            and request.valid_session.session_id == header.session_id
+            and not request.cancelled
+        ),
+        None,
+    )
 
 
 def find(connection: Connection, header: Header) -> ParkedRequest | None:

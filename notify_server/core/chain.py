@@ -21,6 +21,7 @@ from notify_server.core.outcome import (
     Outcome,
     Parked,
     Reply,
+    Wait,
 )
 from notify_server.wire.codec import WireError, pad8
 from notify_server.wire.constants import (
@@ -59,6 +60,7 @@ class Request:
     cancelled: bool = False
     sign_response: bool = False  # whatever the policies say (3.3.5.5.3)
     busy: Open | None = None  # the Open whose job this request waits for
+    arming: Open | None = None  # the Open on which other CHANGE_NOTIFYs wait for this one
 
     @property
     def connection(self) -> Connection:
@@ -172,7 +174,7 @@ class Chain:
         try:
             entry = self._authorize(request)
             outcome = entry.handler(request)
-            while isinstance(outcome, Job):
+            while isinstance(outcome, Job | Wait):
                 result = self._submit(request, outcome)
                 if result is None:
                     return outcome
@@ -195,7 +197,8 @@ class Chain:
 
     # Jobs
 
-    def _submit(self, request: Request, job: Job) -> JobResult | None:
+    def _submit(self, request: Request, job: Job | Wait) -> JobResult | None:
+        """The result of a job done at once; None if `_resume` will be called."""
         opened = request.busy
         if opened is not None:
             opened.jobs += 1
@@ -203,7 +206,11 @@ class Chain:
         def done(result: JobResult, now: float) -> None:
             self._resume(request, job, result, now)
 
-        result = self.connection.server.runner.submit(job, done)
+        if isinstance(job, Wait):
+            job.queue.append(done)
+            result = None
+        else:
+            result = self.connection.server.runner.submit(job, done)
         if result is None:
             if self.connection.in_flight is None:
                 self.connection.in_flight = {}
@@ -213,7 +220,7 @@ class Chain:
             self.connection.server.job_ended(opened, request.now)
         return result
 
-    def _after(self, job: Job, result: JobResult) -> Outcome:
+    def _after(self, job: Job | Wait, result: JobResult) -> Outcome:
         if result.error is not None:
             raise result.error
         if job.then is not None:
@@ -221,7 +228,7 @@ class Chain:
         assert isinstance(result.value, Reply)
         return result.value
 
-    def _resume(self, request: Request, job: Job, result: JobResult, now: float) -> None:
+    def _resume(self, request: Request, job: Job | Wait, result: JobResult, now: float) -> None:
         """A job that was away is back: its request is answered, and the chain goes on."""
         connection = self.connection
         request.now = now
@@ -232,7 +239,7 @@ class Chain:
             connection.server.job_ended(opened, now)
         try:
             outcome: Outcome = self._after(job, result)
-            while isinstance(outcome, Job):
+            while isinstance(outcome, Job | Wait):
                 again = self._submit(request, outcome)
                 if again is None:
                     return
@@ -307,7 +314,7 @@ class Chain:
 
     def _finish(self, request: Request, outcome: Outcome) -> bool:
         """Respond; False if the request's job is away and the chain must wait."""
-        if isinstance(outcome, Job):
+        if isinstance(outcome, Job | Wait):
             return False
         server = self.connection.server
         if outcome is PARKED:
@@ -316,8 +323,16 @@ class Chain:
         else:
             assert not isinstance(outcome, Parked)
             self._respond(request, outcome)
+        if request.arming is not None:
+            self._next_turn(request.arming, request.now)
         server.drain(request.now)
         return True
+
+    def _next_turn(self, opened: Open, now: float) -> None:
+        """The first CHANGE_NOTIFY of an Open is through: those behind it go on, in order."""
+        waiting, opened.arming = opened.arming or [], None
+        for done in waiting:
+            done(JobResult(), now)
 
     def _respond(self, request: Request, reply: Reply) -> None:
         header = request.header

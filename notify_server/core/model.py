@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from notify_server.auth.acceptor import Acceptor, Identity
 from notify_server.auth.keys import SessionKeys
 from notify_server.auth.sealing import Sealer
 from notify_server.core.config import Share
+from notify_server.core.outcome import JobResult
 from notify_server.fs.api import Entry, Handle, Store
 
 if TYPE_CHECKING:
@@ -76,6 +78,8 @@ class Open:
     listing: Listing | None = None
     listing_pattern: str = "*"
     watch_key: str | None = None
+    arming: list[Callable[[JobResult, float], None]] | None = None
+    """While the first CHANGE_NOTIFY gets the directory watched: later ones, which wait for it."""
     jobs: int = 0
     closed: bool = False
 

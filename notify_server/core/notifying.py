@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Final
 from notify_server.core.model import Open, ParkedRequest
 from notify_server.core.negotiation import io_size
 from notify_server.core.notify_log import log_notify
-from notify_server.core.outcome import PARKED, Job, Outcome, Reply
+from notify_server.core.outcome import PARKED, Job, Outcome, Reply, Wait
 from notify_server.wire.change_notify import (
     ChangeNotifyRequest,
     pack_change_notify_response,
 )
-from notify_server.wire.constants import AccessMask, Command, CompletionFilter, NotifyFlags
+from notify_server.wire.constants import AccessMask, Command, NotifyFlags
 from notify_server.wire.error import ERROR_BODY
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
     from notify_server.core.chain import Request
 
-_ALL_BITS: Final = int(sum(CompletionFilter))
 _LIST: Final = int(AccessMask.FILE_LIST_DIRECTORY)
 _WATCH_TREE: Final = int(NotifyFlags.SMB2_WATCH_TREE)
 
@@ -32,7 +31,7 @@ def change_notify(request: Request) -> Outcome:
     if body.output_buffer_length > io_size(connection):
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
     request.check_charge(body.output_buffer_length)
-    if not opened.is_directory or not body.completion_filter & _ALL_BITS:
+    if not opened.is_directory:
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
     if not opened.granted_access & _LIST:
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
@@ -42,12 +41,18 @@ def change_notify(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_INTERNAL_ERROR)
     if opened.watch_key is not None:
         return _arm(request, opened, body, opened.watch_key)
+    if opened.arming is not None:
+        return Wait(opened.arming, lambda _: change_notify(request))
     tree = bool(body.flags & _WATCH_TREE)
 
     def then(key: str) -> Outcome:
-        opened.watch_key = opened.watch_key or key
-        return _arm(request, opened, body, opened.watch_key)
+        opened.watch_key = key
+        return _arm(request, opened, body, key)
 
+    # A large tree takes a while to watch. What comes behind waits, so that the first request is
+    # the one that fixes filter, tree flag and size.
+    opened.arming = []
+    request.arming = opened
     request.busy = opened
     return Job(lambda: opened.store.watch(opened.handle, tree), then, light=not tree)
 
@@ -55,14 +60,12 @@ def change_notify(request: Request) -> Outcome:
 def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) -> Outcome:
     """Hand the request to the watch table: answered at once, or parked.
 
-    Between the request and this moment its job may have been away: it may be cancelled by now,
-    and its handle closed.
+    Between the request and this moment its job may have been away: its handle may be closed by
+    now, and it may be cancelled. A cancelled first request still begins the watch.
     """
     connection = request.connection
     server = connection.server
     session = request.valid_session
-    if request.cancelled:
-        raise StatusError(NtStatus.STATUS_CANCELLED)
     if opened.closed:
         return Reply(ERROR_BODY, NtStatus.STATUS_NOTIFY_CLEANUP)
     if len(connection.parked) >= server.config.bounds.parked:
@@ -88,6 +91,8 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
         watch_tree=parked.watch_tree,
         output_buffer_length=body.output_buffer_length,
     )
+    if completion is None and request.cancelled:
+        completion = server.watches.cancel(parked)
     if completion is None:
         connection.parked[parked.async_id] = parked
         return PARKED

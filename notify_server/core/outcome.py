@@ -48,7 +48,15 @@ class Job:
     light: bool = True
 
 
-Outcome = Reply | Job | Parked
+@dataclass(slots=True)
+class Wait:
+    """Not its turn yet: whoever holds the turn calls what stands in `queue`, and `then` goes on."""
+
+    queue: list[Callable[[JobResult, float], None]]
+    then: Callable[[Any], Outcome]
+
+
+Outcome = Reply | Job | Wait | Parked
 
 
 @dataclass(slots=True)
