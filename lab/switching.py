@@ -11,6 +11,7 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -198,9 +199,9 @@ def switch(lab: Lab, target: str, front: Node) -> Switched:
             f"lab logs {target} shows why; lab up mends it",
         ) from None
     before = servers(front)
-    activate(front, target)
     old = active_of(before)
     try:
+        activate(front, target)
         proof = prove(target, lambda: negotiate(host, port, STEP_DEADLINE_S), direct)
         if not proof.holds:
             raise LabFailed(
@@ -210,7 +211,8 @@ def switch(lab: Lab, target: str, front: Node) -> Switched:
             )
     except BaseException:
         if old:
-            activate(front, old)
+            with suppress(LabFailed):  # what failed first is what the user must know
+                activate(front, old)
         raise
     lab.state.set("active", target)
     shut = sum(server.sessions for name, server in before.items() if name != target)

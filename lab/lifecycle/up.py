@@ -68,7 +68,7 @@ def up(lab: Lab) -> Up:
         ensure_base(settings.debian.suite, settings.debian.mirror, say)
     with progress.step("images", "Building the images"):
         built = ensure_images(paths.rendered, NODES, settings.name, say) or {}
-    with progress.step("accelerator", "Choosing the guest's accelerator"):
+    with progress.step("accelerator_probe", "Choosing the guest's accelerator"):
         accelerator, reason = resolve(settings, lab.state, say)
         lab.state.set("running_accelerator", {"kind": accelerator, "reason": reason})
         render.write_compose_environment(paths, settings, accelerator)
