@@ -1,0 +1,164 @@
+"""Changes made beside the server, as each source reports them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("before", "act", "told"),
+    [
+        (None, lambda r: (r / "f").write_bytes(b""), ["+f"]),
+        (None, lambda r: (r / "d").mkdir(), ["+d"]),
+        ("f", lambda r: (r / "f").unlink(), ["-f"]),
+        ("d/", lambda r: (r / "d").rmdir(), ["-d"]),
+        ("f", lambda r: (r / "f").rename(r / "g"), ["f>g"]),
+        ("d/", lambda r: (r / "d").rename(r / "e"), ["d>e"]),
+        ("f", lambda r: (r / "f").chmod(0o600), ["~f"]),
+        ("f", lambda r: os.utime(r / "f"), ["~f"]),
+        ("f", lambda r: (r / "f").write_bytes(b"x"), ["~f"]),
+        ("f", lambda r: os.truncate(r / "f", 9), ["~f"]),
+        ("f", lambda r: os.setxattr(r / "f", "user.x", b"y"), ["~f"]),
+        ("f", lambda r: os.link(r / "f", r / "g"), ["+g"]),
+    ],
+)
+def test_one_change_is_told_once(share, before, act, told) -> None:
+    make(share.root, before)
+    share.watch(tree=False)
+    act(share.root)
+    assert dedup(share.eventually(1)) == told
+    assert share.told() == []
+
+
+def test_a_flat_watch_does_not_see_below(share) -> None:
+    (share.root / "d").mkdir()
+    share.watch(tree=False)
+    (share.root / "d" / "x").write_bytes(b"")
+    (share.root / "y").write_bytes(b"")
+    assert [w for w in share.eventually(1) if w != "~d"] == ["+y"]
+
+
+def test_a_tree_is_seen_at_each_depth(share) -> None:
+    (share.root / "a/b/c").mkdir(parents=True)
+    share.watch()
+    (share.root / "a/b/c/x").write_bytes(b"")
+    (share.root / "a/b/y").write_bytes(b"")
+    assert share.eventually(2) == ["+a/b/c/x", "+a/b/y"]
+
+
+def test_what_is_made_in_a_directory_made_a_moment_ago_is_told_once(share) -> None:
+    share.watch()
+    for n in range(50):
+        deep = share.root / f"n{n}/m/k"
+        deep.mkdir(parents=True)
+        (deep / "x").write_bytes(b"")
+        (deep.parent / "y").write_bytes(b"")
+    words = share.eventually(250)
+    assert sorted(words) == sorted(
+        f"+n{n}{rest}" for n in range(50) for rest in ("", "/m", "/m/k", "/m/k/x", "/m/y")
+    )
+
+
+def test_a_renamed_directory_is_still_seen_under_its_new_path(share) -> None:
+    (share.root / "a/b").mkdir(parents=True)
+    share.watch()
+    (share.root / "a").rename(share.root / "z")
+    (share.root / "z/b/x").write_bytes(b"")
+    assert share.eventually(2) == ["a>z", "+z/b/x"]
+
+
+def test_across_directories_is_a_removal_and_an_addition(share) -> None:
+    make(share.root, "a/f", "b/")
+    share.watch()
+    (share.root / "a/f").rename(share.root / "b/g")
+    assert share.eventually(2) == ["-a/f", "+b/g"]
+
+
+def test_out_of_the_tree_and_back(share, tmp_path: Path) -> None:
+    make(share.root, "a/b/f")
+    share.watch()
+    (share.root / "a").rename(tmp_path / "away")
+    assert share.eventually(1) == ["-a"]
+    (tmp_path / "away/b/unseen").write_bytes(b"")
+    assert share.told() == []
+    (tmp_path / "away").rename(share.root / "c")
+    assert share.eventually(1) == ["+c"]
+    (share.root / "c/b/x").write_bytes(b"")
+    assert share.eventually(1) == ["+c/b/x"]
+
+
+def test_a_watched_directory_that_is_removed_beside_is_doomed(share) -> None:
+    make(share.root, "d/")
+    share.watch("d", tree=False)
+    (share.root / "d").rmdir()
+    assert "!d" in share.eventually(1)
+
+
+def test_a_watched_directory_that_is_renamed_beside_is_followed(share) -> None:
+    make(share.root, "a/b/d/")
+    share.watch("a\\b\\d", tree=False)
+    (share.root / "a").rename(share.root / "z")
+    share.told()
+    (share.root / "z/b/d/x").write_bytes(b"")
+    assert share.eventually(1) == ["+z/b/d/x"]
+    share.create("z\\b\\d\\y")
+    assert share.told() == ["+z/b/d/y"]
+
+
+def test_two_watches_of_one_directory_share_it(share) -> None:
+    make(share.root, "d/e/")
+    flat, tree = share.watch("d", tree=False), share.watch("d", tree=True)
+    (share.root / "d/e/x").write_bytes(b"")
+    assert share.eventually(1) == ["+d/e/x"]
+    share.store.close(tree)
+    (share.root / "d/e/y").write_bytes(b"")
+    (share.root / "d/z").write_bytes(b"")
+    assert "+d/z" in share.eventually(1)
+    share.store.close(flat)
+    assert share.feed.idle
+
+
+def test_names_that_the_wire_cannot_say_are_mapped(share) -> None:
+    share.watch()
+    (share.root / "a:b").mkdir()
+    (share.root / "a:b" / "c?").write_bytes(b"")
+    assert share.eventually(2) == ["+a\uf022b", "+a\uf022b/c\uf025"]
+    share.open("a\uf022b\\c\uf025")
+
+
+def test_a_name_that_is_no_utf8_is_told(share) -> None:
+    share.watch()
+    (Path(os.fsdecode(os.fsencode(share.root) + b"/caf\xe9"))).write_bytes(b"")
+    assert share.eventually(1) == ["+caf\udce9"]
+
+
+def test_removing_a_tree_while_it_is_watched_leaves_nothing(share) -> None:
+    for n in range(20):
+        make(share.root, f"t/d{n}/e/f")
+    share.watch()
+    shutil.rmtree(share.root / "t")
+    words = share.eventually(61)
+    assert sorted(w for w in words if w[0] == "-") == sorted(
+        ["-t"] + [f"-t/d{n}{rest}" for n in range(20) for rest in ("", "/e", "/e/f")]
+    )
+    make(share.root, "t/d1/f")
+    assert share.eventually(3) == ["+t", "+t/d1", "+t/d1/f"]
+
+
+def make(root: Path, *paths: str | None) -> None:
+    for path in filter(None, paths):
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.endswith("/"):
+            target.mkdir(exist_ok=True)
+        else:
+            target.write_bytes(b"")
+
+
+def dedup(words: list[str]) -> list[str]:
+    """The kernel says a truncating write twice; a client sees it once."""
+    return [word for n, word in enumerate(words) if n == 0 or words[n - 1] != word]

@@ -1,0 +1,95 @@
+"""Changes made over SMB and beside, in one order and once each."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from notify_server.fs.feed import Kind
+from notify_server.notify.classes import added
+
+
+def test_an_echo_is_dropped_and_the_change_told_in_its_place(share) -> None:
+    share.watch()
+    root = str(share.root)
+    with share.feed.operation() as operation:
+        operation.expect(root, "ours", Kind.CREATE)
+        (share.root / "before").mkdir()
+        (share.root / "ours").mkdir()
+        (share.root / "after").mkdir()
+        operation.happened(added(root, "ours", is_directory=True))
+    assert share.told() == ["+before", "+ours", "+after"]
+    assert len(share.feed.echoes) == 0
+
+
+def test_a_change_beside_that_follows_is_not_taken_for_the_echo(share) -> None:
+    share.watch()
+    handle = share.create("f")
+    share.told()
+    for _ in range(3):
+        share.store.write(handle, 0, b"x")
+        (share.root / "f").write_bytes(b"y")
+        assert share.eventually(2)[0] == "~f"
+        share.told()
+
+
+def test_an_expectation_that_does_not_come_is_forgotten(share) -> None:
+    share.watch()
+    with share.feed.operation() as operation:
+        operation.expect(str(share.root), "f", Kind.CREATE)
+    (share.root / "f").write_bytes(b"")
+    assert share.eventually(1) == ["+f"]
+
+
+def test_a_failed_operation_tells_nothing(share) -> None:
+    share.watch()
+    try:
+        with share.feed.operation() as operation:
+            operation.expect(str(share.root), "f", Kind.CREATE)
+            raise FileExistsError
+    except FileExistsError:
+        pass
+    assert share.told() == []
+    assert len(share.feed.echoes) == 0
+
+
+def test_an_operation_under_way_does_not_hold_back_others(share) -> None:
+    share.watch()
+    root = str(share.root)
+    with share.feed.operation() as operation:
+        operation.expect(root, "slow", Kind.CREATE)
+        (share.root / "slow").mkdir()
+        (share.root / "other").mkdir()
+        assert share.told() == ["+other"]
+        operation.happened(added(root, "slow", is_directory=True))
+    assert share.told() == ["+slow"]
+
+
+def test_nothing_is_kept_while_nobody_watches(share) -> None:
+    share.create("f")
+    assert share.feed.idle
+    share.watch()
+    assert share.told() == []
+
+
+def test_threads_and_the_disk_are_told_exactly_once_each(share) -> None:
+    """Files are made over SMB by threads while others are made beside: each is ADDED once."""
+    share.watch()
+    count, words = 60, []
+
+    def over_smb(prefix: str) -> None:
+        for n in range(count):
+            share.store.close(share.create(f"{prefix}{n}"))
+
+    def beside() -> None:
+        for n in range(count):
+            os.close(os.open(share.root / f"beside{n}", os.O_CREAT))
+
+    threads = [threading.Thread(target=over_smb, args=(p,)) for p in "ab"]
+    threads.append(threading.Thread(target=beside))
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        words += share.told()
+    words += share.told()
+    assert sorted(words) == sorted(f"+{p}{n}" for p in ("a", "b", "beside") for n in range(count))
