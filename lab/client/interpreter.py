@@ -209,7 +209,11 @@ class Interpreter:
             raise Stopped("server", f"`{command}` on the server: {done['stderr'].strip()}")
 
     def _drain(self, step: model.Drain) -> None:
-        self._pump.until(lambda: False, step.seconds * self._job.scale)
+        exchange = self._exchanges.get(step.unless)
+        self._pump.until(
+            lambda: exchange is not None and exchange.final is not None,
+            step.seconds * self._job.scale,
+        )
 
     def _collect(self, step: model.Collect) -> None:
         connection = self._connections[step.conn]

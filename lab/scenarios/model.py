@@ -251,9 +251,13 @@ class OnServer:
 
 @dataclass(frozen=True)
 class Drain:
-    """Receive on all connections for `seconds` (scaled), whatever comes or does not come."""
+    """Receive on all connections for `seconds` (scaled), or until `unless` has its final response.
+
+    Whoever waits for silence need not wait on once it is broken.
+    """
 
     seconds: float
+    unless: str = ""
     note: str = ""
 
 

@@ -17,6 +17,7 @@ def final_shape(s: Script) -> None:
     other = s.connect("other")
     parked = watcher.open_directory().notify(FILE_NAME)
     parked.interim()
+    s.settle()
     other.create_file("a")
     final = parked.final().status("STATUS_SUCCESS", rule="MS-SMB2 3.3.5.19")
     for name in ("message_id", "async_id", "session_id"):

@@ -23,6 +23,7 @@ def record_encoding(s: Script) -> None:
     fence = s.fence(watcher)
     armed = buffered.notify(FILE_NAME)
     armed.interim()
+    s.settle()
     other.create_file("first")
     armed.final().records([("ADDED", "first")])
     for name in NAMES:
@@ -44,6 +45,7 @@ def record_encoding(s: Script) -> None:
 
     deep = watcher.open_directory().notify(ANY_NAME, tree=True)
     deep.interim()
+    s.settle()
     other.create_file("sub\\" + CLEF)
     below = deep.final()
     below.records([("ADDED", "sub\\" + CLEF)], rule="MS-FSCC 2.7.1: relative, backslashes")

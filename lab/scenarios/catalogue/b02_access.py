@@ -25,5 +25,6 @@ def handle_without_list_access(s: Script) -> None:
     seeing = watcher.open_directory(access=FILE_LIST_DIRECTORY | SYNCHRONIZE)
     allowed = seeing.notify(FILE_NAME)
     allowed.interim()
+    s.settle()
     watcher.create_file("a")
     allowed.final().records([("ADDED", "a")], rule="MS-SMB2 3.3.5.19")

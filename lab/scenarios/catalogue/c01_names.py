@@ -1,7 +1,21 @@
-from collections.abc import Callable
+from functools import partial
 
 from lab.scenarios.model import DIR_NAME, FILE_NAME
-from lab.scenarios.script import Open, Script, scenario
+from lab.scenarios.script import Notify, Open, Script, scenario
+
+
+class Watch:
+    """A handle with one kind of names, and the request that waits on it."""
+
+    parked: Notify
+
+    def __init__(self, opened: Open, kind: int) -> None:
+        self.opened = opened
+        self.kind = kind
+
+    def arm(self) -> None:
+        self.parked = self.opened.notify(self.kind)
+        self.parked.interim()
 
 
 @scenario(
@@ -15,22 +29,23 @@ def names_come_and_go(s: Script) -> None:
     for file names does not hear of directories, nor the other way round."""
     watcher = s.connect("watcher")
     other = s.connect("other")
-    files = watcher.open_directory()
-    directories = watcher.open_directory()
-
-    def one(opened: Open, kind: int, change: Callable[[], None], action: str, name: str) -> None:
-        parked = opened.notify(kind)
-        parked.interim()
+    files = Watch(watcher.open_directory(), FILE_NAME)
+    directories = Watch(watcher.open_directory(), DIR_NAME)
+    files.arm()
+    directories.arm()
+    s.settle()
+    for watch, change, action, name in (
+        (files, partial(other.create_file, "file"), "ADDED", "file"),
+        (directories, partial(other.mkdir, "dir"), "ADDED", "dir"),
+        (files, partial(other.link, "file", "hardlink"), "ADDED", "hardlink"),
+        (files, partial(other.delete, "file"), "REMOVED", "file"),
+        (directories, partial(other.delete, "dir"), "REMOVED", "dir"),
+        (files, partial(other.delete, "hardlink"), "REMOVED", "hardlink"),
+    ):
         change()
-        parked.final().records([(action, name)], rule="MS-FSCC 2.7.1")
-
-    one(files, FILE_NAME, lambda: other.create_file("file"), "ADDED", "file")
-    one(directories, DIR_NAME, lambda: other.mkdir("dir"), "ADDED", "dir")
-    one(files, FILE_NAME, lambda: other.link("file", "hardlink"), "ADDED", "hardlink")
-    one(files, FILE_NAME, lambda: other.delete("file"), "REMOVED", "file")
-    one(directories, DIR_NAME, lambda: other.delete("dir"), "REMOVED", "dir")
-    one(files, FILE_NAME, lambda: other.delete("hardlink"), "REMOVED", "hardlink")
-    s.silence(files.notify(FILE_NAME), by=other)
-    quiet = directories.notify(DIR_NAME)
-    quiet.interim()
-    quiet.still_pending("MS-FSA 2.1.4.1: files are no concern of a watch for directory names")
+        watch.parked.final().records([(action, name)], rule="MS-FSCC 2.7.1")
+        watch.arm()
+    s.silence(files.parked, by=other)
+    directories.parked.still_pending(
+        "MS-FSA 2.1.4.1: files are no concern of a watch for directory names"
+    )

@@ -17,6 +17,7 @@ def rename_in_a_directory(s: Script) -> None:
     watched = watcher.open_directory()
     parked = watched.notify(FILE_NAME)
     parked.interim()
+    s.settle()
     other.rename("old", "new")
     parked.final().records(
         [("RENAMED_OLD_NAME", "old"), ("RENAMED_NEW_NAME", "new")], rule="MS-FSCC 2.7.1"

@@ -19,6 +19,7 @@ def unarmed_changes_are_buffered(s: Script) -> None:
     late = watcher.open_directory()
     armed = watched.notify(FILE_NAME)
     armed.interim()
+    s.settle()
     other.create_file("one")
     armed.final().records([("ADDED", "one")])
     other.create_file("two")

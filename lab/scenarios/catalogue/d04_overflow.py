@@ -2,7 +2,7 @@ from lab.scenarios.model import FILE_NAME, equals
 from lab.scenarios.script import Script, scenario
 
 BUFFER = 1000
-NAMES = tuple(f"file-{number:03}.txt" for number in range(100))  # 36 bytes a record, 3600 in all
+NAMES = tuple(f"{number:02}-{'x' * 40}" for number in range(20))  # 98 bytes a record, 1960 in all
 
 
 @scenario(
@@ -21,6 +21,7 @@ def overflow_then_recovery(s: Script) -> None:
     fence = s.fence(watcher)
     armed = watched.notify(FILE_NAME, length=BUFFER)
     armed.interim()
+    s.settle()
     armed.cancel()
     armed.final().status("STATUS_CANCELLED")
     for name in NAMES:

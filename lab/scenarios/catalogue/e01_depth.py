@@ -19,17 +19,18 @@ def depth(s: Script) -> None:
     flat = watcher.open_directory()
     flat_parked = flat.notify(ANY_NAME)
     flat_parked.interim()
+    parked = deep.notify(ANY_NAME, tree=True)
+    parked.interim()
+    s.settle()
     for path, change in (
         ("sub\\deep\\file", other.create_file),
         ("sub\\deep\\dir", other.mkdir),
         ("sub\\file", other.create_file),
     ):
-        parked = deep.notify(ANY_NAME, tree=True)
-        parked.interim()
         change(path)
         parked.final().records([("ADDED", path)], rule="MS-FSCC 2.7.1: relative path")
-    parked = deep.notify(ANY_NAME, tree=True)
-    parked.interim()
+        parked = deep.notify(ANY_NAME, tree=True)
+        parked.interim()
     other.rename("sub\\file", "sub\\renamed")
     parked.final().records(
         [("RENAMED_OLD_NAME", "sub\\file"), ("RENAMED_NEW_NAME", "sub\\renamed")],

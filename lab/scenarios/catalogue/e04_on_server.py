@@ -16,6 +16,7 @@ def changed_beside_the_server(s: Script) -> None:
     watched = watcher.open_directory()
     parked = watched.notify(FILE_NAME, tree=True)
     parked.interim()
+    s.settle()
     s.on_server.touch("file1")
     parked.final().records([("ADDED", "file1")], rule="MS-FSA 2.1.4.1")
     s.on_server.touch("sub/file2")

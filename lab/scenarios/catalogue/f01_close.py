@@ -19,6 +19,7 @@ def close_completes(s: Script) -> None:
     ends.interim()
     stays = staying.notify(FILE_NAME)
     stays.interim()
+    s.settle()
     closing.close_expecting("STATUS_SUCCESS")
     final = ends.final().status("STATUS_NOTIFY_CLEANUP", rule="MS-FSA 2.1.5.5")
     final.field("header.async_id", same_as(ends.ref, "interim", "header.async_id"))

@@ -19,6 +19,7 @@ def cancel_by_async_id(s: Script) -> None:
     older.interim()
     newer = watcher.open_directory().notify(FILE_NAME)
     newer.interim()
+    s.settle()
     distinct([older, newer], "interim", "header.async_id", rule="MS-SMB2 3.3.4.2")
     older.cancel(by_async_id=True, by_message_id=False)
     final = older.final().status("STATUS_CANCELLED", rule="MS-SMB2 3.3.5.16")

@@ -42,6 +42,7 @@ def explorer(s: Script) -> None:
     root.close_expecting("STATUS_SUCCESS")
     in_folder.still_pending("the cancelled watch was another one")
 
+    s.settle()
     s.on_server.touch("dir/file1")
     in_folder.final().records(
         [("ADDED", "file1")],
