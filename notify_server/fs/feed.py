@@ -188,6 +188,7 @@ class ChangeFeed:
         """Something happened that has no echo."""
         with self._lock:
             if self._watched:
+                self._ready += self._source.read(self.echoes)
                 self._ready += events
 
     def watch(self, path: str, fd: int, tree: bool, root: str) -> Watched:

@@ -1,0 +1,88 @@
+"""What all parts of a store share."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from typing import Final
+
+from notify_server.fs import xattrs
+from notify_server.fs.api import Attributes, Handle
+from notify_server.fs.errors import status_error
+from notify_server.fs.feed import ChangeFeed, Kind, Operation
+from notify_server.fs.handle import LocalHandle, attributes_of
+from notify_server.fs.opens import OpenFiles
+from notify_server.fs.resolve import Resolver
+from notify_server.wire.fscc import FileAttributes
+from notify_server.wire.status import NtStatus, StatusError
+
+_READONLY: Final = int(FileAttributes.FILE_ATTRIBUTE_READONLY)
+
+
+class StoreBase:
+    """The root of a share, and what its parts need of each other."""
+
+    def __init__(self, root: str, feed: ChangeFeed, files: OpenFiles, label: str = "") -> None:
+        self.root = os.path.realpath(root)
+        self.root_fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.feed = feed
+        self.files = files
+        self.resolver = Resolver(self.root_fd)
+        self._label = label
+
+    def dispose(self) -> None:
+        """Give back what the store itself holds open."""
+        os.close(self.root_fd)
+
+    def attributes(self, handle: Handle) -> Attributes:
+        local = as_local(handle)
+        with statuses():
+            size = None
+            if local.stream:
+                size = len(xattrs.read_stream(local.proc, local.stream))
+            status = os.fstat(local.fd)
+            return attributes_of(local.proc, status, local.fd, stream_size=size, file=local.file)
+
+    def parent_of(self, handle: LocalHandle, directory: str, name: str) -> int:
+        """O_PATH of the directory that holds the handle's file, which must still be there."""
+        parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            there = os.stat(os.fsencode(name), dir_fd=parent, follow_symlinks=False)
+            if key_of(there) != handle.file.key:
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        except OSError:
+            os.close(parent)
+            raise
+        return parent
+
+
+def as_local(handle: Handle) -> LocalHandle:
+    assert isinstance(handle, LocalHandle)
+    return handle
+
+
+def key_of(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+@contextlib.contextmanager
+def statuses() -> Iterator[None]:
+    """OSErrors become StatusErrors."""
+    try:
+        yield
+    except OSError as error:
+        raise status_error(error) from error
+
+
+def check_deletable(store: StoreBase, status: os.stat_result, attributes: int) -> None:
+    if attributes & _READONLY:
+        raise StatusError(NtStatus.STATUS_CANNOT_DELETE)
+    if os.path.samestat(status, os.stat(store.root)):
+        raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+
+
+def expect_attrib(operation: Operation, directory: str, name: str) -> None:
+    """The next system call changes the inode."""
+    operation.expect(directory, name, Kind.ATTRIB)

@@ -1,0 +1,97 @@
+"""Closing, and what it deletes ([MS-FSA] 2.1.5.5)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from notify_server.fs import xattrs
+from notify_server.fs.api import Handle
+from notify_server.fs.feed import Kind
+from notify_server.fs.handle import LocalHandle
+from notify_server.fs.local.base import (
+    StoreBase,
+    as_local,
+    check_deletable,
+    expect_attrib,
+    statuses,
+)
+from notify_server.fs.names import to_wire
+from notify_server.notify.change import DirectoryDoomed
+from notify_server.notify.classes import Operation as Done
+from notify_server.notify.classes import done, removed
+from notify_server.wire.status import NtStatus, StatusError
+
+
+class Closing(StoreBase):
+    """Store.close and Store.set_delete_pending."""
+
+    def close(self, handle: Handle) -> None:
+        local = as_local(handle)
+        if local.fd < 0:
+            return
+        with contextlib.suppress(StatusError, OSError), self.files.lock:
+            try:
+                if local.delete_on_close:
+                    self._delete_on_close(local)
+                if self.files.remove(local.file, local) and local.file.delete_pending:
+                    self._delete(local)
+            finally:
+                if local.watched is not None:
+                    self.feed.unwatch(local.watched)
+                    local.watched = None
+                fd, local.fd = local.fd, -1
+                os.close(fd)
+
+    def _delete_on_close(self, handle: LocalHandle) -> None:
+        """[MS-FSA] 2.1.5.5 phase 1: a directory only if it is empty by now."""
+        if handle.stream:
+            self._delete_stream(handle)
+        elif not handle.is_directory or not os.listdir(handle.proc):
+            self._doom(handle)
+
+    def _doom(self, handle: LocalHandle) -> None:
+        if not handle.file.delete_pending:
+            handle.file.delete_pending = True
+            if handle.is_directory:
+                self.feed.tell(DirectoryDoomed(to_wire(handle.file.path)))
+
+    def _delete(self, handle: LocalHandle) -> None:
+        directory, name = handle.where()
+        parent = self.parent_of(handle, directory, name)
+        try:
+            with self.feed.operation() as operation:
+                operation.expect(directory, name, Kind.DELETE)
+                remove = os.rmdir if handle.is_directory else os.unlink
+                remove(os.fsencode(name), dir_fd=parent)
+                operation.happened(
+                    removed(to_wire(directory), to_wire(name), is_directory=handle.is_directory)
+                )
+        finally:
+            os.close(parent)
+
+    def _delete_stream(self, handle: LocalHandle) -> None:
+        directory, name = handle.where()
+        with self.feed.operation() as operation:
+            expect_attrib(operation, directory, name)
+            xattrs.remove_stream(handle.proc, handle.stream)
+            operation.happened(
+                done(Done.STREAM_REMOVED, to_wire(directory), f"{to_wire(name)}:{handle.stream}")
+            )
+
+    def set_delete_pending(self, handle: Handle, pending: bool) -> None:
+        local = as_local(handle)
+        with statuses(), self.files.lock:
+            if local.stream:
+                local.delete_on_close = pending
+                return
+            if not pending:
+                if local.file.delete_pending:
+                    local.file.delete_pending = False
+                    self.feed.tell(DirectoryDoomed(to_wire(local.file.path), undone=True))
+                return
+            dos = xattrs.get_dos(local.proc)
+            check_deletable(self, os.fstat(local.fd), dos[0] if dos else 0)
+            if local.is_directory and os.listdir(local.proc):
+                raise StatusError(NtStatus.STATUS_DIRECTORY_NOT_EMPTY)
+            self._doom(local)

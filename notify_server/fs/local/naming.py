@@ -1,0 +1,172 @@
+"""Renaming and linking ([MS-FSA] 2.1.5.15.6, 2.1.5.15.11)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import Final
+
+from notify_server.fs import xattrs
+from notify_server.fs.api import Handle
+from notify_server.fs.feed import Kind
+from notify_server.fs.handle import LocalHandle
+from notify_server.fs.local.base import StoreBase, as_local, expect_attrib, key_of, statuses
+from notify_server.fs.names import parse, to_wire
+from notify_server.fs.resolve import Found
+from notify_server.fs.syscalls import RENAME_NOREPLACE, renameat2
+from notify_server.fs.watched import join
+from notify_server.notify.classes import Operation as Done
+from notify_server.notify.classes import added, done, removed, renamed
+from notify_server.wire.fscc import FileAttributes
+from notify_server.wire.status import NtStatus, StatusError
+
+_READONLY: Final = int(FileAttributes.FILE_ATTRIBUTE_READONLY)
+
+
+class Naming(StoreBase):
+    """Store.rename and Store.link."""
+
+    def rename(self, handle: Handle, path: str, replace: bool) -> None:
+        local = as_local(handle)
+        if local.stream or path.startswith(":"):
+            self._rename_stream(local, path, replace)
+            return
+        name = parse(path)
+        if name.stream or not name.components:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+        with statuses(), self.files.lock:
+            old_directory, old_name = local.where()
+            old = join(old_directory, old_name)
+            if old == self.root:
+                raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+            if local.is_directory and any(True for _ in self.files.below(old)):
+                # [MS-FSA] 2.1.5.15.11: a directory with open files in it stays.
+                raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+            target = self.resolver.find(name.components)
+            try:
+                self._rename(local, old_directory, old_name, target, name.components[-1], replace)
+            finally:
+                target.close()
+
+    def _rename(
+        self,
+        handle: LocalHandle,
+        old_directory: str,
+        old_name: str,
+        target: Found,
+        new_name: str,
+        replace: bool,
+    ) -> None:
+        new_directory = os.readlink(f"/proc/self/fd/{target.parent}")
+        old, new = join(old_directory, old_name), join(new_directory, new_name)
+        if old == new:
+            return
+        if new.startswith(old + "/"):
+            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+        replaced = False
+        if target.fd >= 0 and key_of(os.fstat(target.fd)) != handle.file.key:
+            self._check_replaceable(target, replace)
+            # The name that is there differs in case, maybe: it must go, not stay beside.
+            replaced, new_name = True, target.name
+            new = join(new_directory, new_name)
+        parent = self.parent_of(handle, old_directory, old_name)
+        try:
+            with self.feed.operation() as operation:
+                operation.expect(old_directory, old_name, Kind.MOVED_FROM)
+                operation.expect(new_directory, new_name, Kind.MOVED_TO)
+                _rename_at(parent, old_name, target.parent, new_name, replace=replaced)
+                keys = to_wire(new_directory), to_wire(new_name)
+                if replaced:
+                    operation.happened(removed(*keys, is_directory=False))
+                operation.happened(
+                    *renamed(
+                        to_wire(old_directory),
+                        to_wire(old_name),
+                        *keys,
+                        is_directory=handle.is_directory,
+                    )
+                )
+        finally:
+            os.close(parent)
+        self.files.moved(old, new)
+
+    def _check_replaceable(self, target: Found, replace: bool) -> None:
+        if not replace:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
+        status = os.fstat(target.fd)
+        dos = xattrs.get_dos(f"/proc/self/fd/{target.fd}")
+        if (
+            stat.S_ISDIR(status.st_mode)
+            or self.files.get(key_of(status)) is not None
+            or (dos and dos[0] & _READONLY)
+        ):
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+
+    def _rename_stream(self, handle: LocalHandle, path: str, replace: bool) -> None:
+        new = parse("x" + path).stream if path.startswith(":") else ""
+        if not handle.stream or not new:
+            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+        with statuses(), self.files.lock:
+            there = xattrs.find_stream(handle.proc, new)
+            if there is not None and there != handle.stream:
+                if not replace:
+                    raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
+                xattrs.remove_stream(handle.proc, there)
+            directory, name = handle.where()
+            key, file = to_wire(directory), to_wire(name)
+            with self.feed.operation() as operation:
+                value = xattrs.read_stream(handle.proc, handle.stream)
+                expect_attrib(operation, directory, name)
+                xattrs.remove_stream(handle.proc, handle.stream)
+                expect_attrib(operation, directory, name)
+                xattrs.write_stream(handle.proc, new, value)
+                operation.happened(
+                    done(Done.STREAM_REMOVED, key, f"{file}:{handle.stream}"),
+                    done(Done.STREAM_ADDED, key, f"{file}:{new}"),
+                )
+            handle.stream = new
+
+    def link(self, handle: Handle, path: str, replace: bool) -> None:
+        local = as_local(handle)
+        name = parse(path)
+        if local.is_directory:
+            raise StatusError(NtStatus.STATUS_FILE_IS_A_DIRECTORY)
+        if name.stream or not name.components or local.stream:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+        with statuses(), self.files.lock:
+            target = self.resolver.find(name.components)
+            try:
+                directory = os.readlink(f"/proc/self/fd/{target.parent}")
+                if target.fd >= 0:
+                    self._check_replaceable(target, replace)
+                    os.unlink(os.fsencode(target.name), dir_fd=target.parent)
+                with self.feed.operation() as operation:
+                    operation.expect(directory, target.name, Kind.CREATE)
+                    os.link(
+                        local.proc,
+                        os.fsencode(target.name),
+                        dst_dir_fd=target.parent,
+                        follow_symlinks=True,
+                    )
+                    operation.happened(
+                        added(to_wire(directory), to_wire(target.name), is_directory=False)
+                    )
+            finally:
+                target.close()
+
+
+def _rename_at(
+    old_parent: int, old_name: str, new_parent: int, new_name: str, *, replace: bool
+) -> None:
+    old, new = os.fsencode(old_name), os.fsencode(new_name)
+    if replace:
+        os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)
+        return
+    try:
+        renameat2(old_parent, old, new_parent, new, RENAME_NOREPLACE)
+    except OSError as error:
+        # A file system that cannot promise it: the store's lock keeps our own clients apart.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS):
+            raise
+        os.rename(old, new, src_dir_fd=old_parent, dst_dir_fd=new_parent)

@@ -1,0 +1,303 @@
+"""Opening, creating, overwriting ([MS-FSA] 2.1.5.1)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import Final
+
+from notify_server.fs import access, times, xattrs
+from notify_server.fs.api import Opened, OpenRequest
+from notify_server.fs.feed import Kind, Operation
+from notify_server.fs.handle import LocalHandle
+from notify_server.fs.local.base import StoreBase, check_deletable, expect_attrib, key_of, statuses
+from notify_server.fs.names import ParsedName, parse, to_wire
+from notify_server.fs.resolve import Found
+from notify_server.fs.syscalls import birth_time_ns
+from notify_server.fs.watched import join
+from notify_server.notify.classes import Operation as Done
+from notify_server.notify.classes import added, done
+from notify_server.wire.constants import AccessMask, CreateAction, CreateDisposition, CreateOptions
+from notify_server.wire.fscc import FileAttributes
+from notify_server.wire.status import NtStatus, StatusError
+
+_WRITE_DATA: Final = AccessMask.FILE_WRITE_DATA | AccessMask.FILE_APPEND_DATA
+_READ_DATA: Final = AccessMask.FILE_READ_DATA | AccessMask.FILE_EXECUTE
+_LIST: Final = AccessMask.FILE_LIST_DIRECTORY
+_READONLY: Final = int(FileAttributes.FILE_ATTRIBUTE_READONLY)
+_ARCHIVE: Final = int(FileAttributes.FILE_ATTRIBUTE_ARCHIVE)
+_TEMPORARY: Final = int(FileAttributes.FILE_ATTRIBUTE_TEMPORARY)
+_KEPT_BY_OVERWRITE: Final = int(
+    FileAttributes.FILE_ATTRIBUTE_HIDDEN | FileAttributes.FILE_ATTRIBUTE_SYSTEM
+)
+
+_OPENING: Final = (CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF)
+_MUST_EXIST: Final = (CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OVERWRITE)
+
+
+class Opening(StoreBase):
+    """Store.open."""
+
+    def open(self, request: OpenRequest) -> Opened:
+        name = parse(request.path)
+        _check_request(request, name)
+        with statuses(), self.files.lock:
+            found = self.resolver.find(name.components)
+            try:
+                if found.fd < 0:
+                    return self._create(request, name, found)
+                return self._open_existing(request, name, found)
+            finally:
+                found.close()
+
+    def _create(self, request: OpenRequest, name: ParsedName, found: Found) -> Opened:
+        """[MS-FSA] 2.1.5.1.1."""
+        if request.disposition in _MUST_EXIST:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
+        parent = self.files.get(key_of(os.fstat(found.parent)))
+        if parent is not None and parent.delete_pending:
+            raise StatusError(NtStatus.STATUS_DELETE_PENDING)
+        is_directory = bool(request.options & CreateOptions.FILE_DIRECTORY_FILE)
+        if request.attributes & _READONLY and request.options & CreateOptions.FILE_DELETE_ON_CLOSE:
+            raise StatusError(NtStatus.STATUS_CANNOT_DELETE)
+        for ea in request.eas:
+            xattrs.check_ea(ea)
+        granted = access.granted(request.desired_access, access.ALL)
+        directory = os.readlink(f"/proc/self/fd/{found.parent}")
+        with self.feed.operation() as operation:
+            operation.expect(directory, found.name, Kind.CREATE)
+            fd = self._make(found, is_directory=is_directory, granted=granted, name=name)
+            try:
+                handle = self._handle(
+                    request, fd, name.stream, granted, access.ALL, is_directory=is_directory
+                )
+                self._furnish(request, handle, operation, directory, found.name)
+                if name.stream:
+                    expect_attrib(operation, directory, found.name)
+                    xattrs.write_stream(handle.proc, name.stream, b"")
+            except BaseException:
+                os.close(fd)
+                self._unmake(found, is_directory=is_directory)
+                raise
+            key = to_wire(directory), to_wire(found.name)
+            operation.happened(added(*key, is_directory=is_directory))
+            if name.stream:
+                operation.happened(done(Done.STREAM_ADDED, key[0], f"{key[1]}:{name.stream}"))
+        return self._opened(handle, CreateAction.FILE_CREATED, join(directory, found.name))
+
+    def _make(
+        self, found: Found, *, is_directory: bool, granted: AccessMask, name: ParsedName
+    ) -> int:
+        path = os.fsencode(found.name)
+        if is_directory:
+            os.mkdir(path, dir_fd=found.parent)
+            flags = os.O_RDONLY | os.O_DIRECTORY
+        else:
+            mode = os.O_RDWR if granted & _READ_DATA or not granted & _WRITE_DATA else os.O_WRONLY
+            flags = mode | os.O_CREAT | os.O_EXCL
+        flags |= os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(path, flags, 0o666, dir_fd=found.parent)
+
+    def _unmake(self, found: Found, *, is_directory: bool) -> None:
+        with contextlib.suppress(OSError):
+            remove = os.rmdir if is_directory else os.unlink
+            remove(os.fsencode(found.name), dir_fd=found.parent)
+
+    def _furnish(
+        self,
+        request: OpenRequest,
+        handle: LocalHandle,
+        operation: Operation,
+        directory: str,
+        name: str,
+    ) -> None:
+        """Attributes, EAs and security of a file that is new or overwritten."""
+        wanted = int(request.attributes) & xattrs.STORED_ATTRIBUTES
+        usual = 0 if handle.is_directory else _ARCHIVE
+        if not handle.stream and (wanted | usual) != usual:
+            expect_attrib(operation, directory, name)
+            born = birth_time_ns(handle.fd)
+            xattrs.set_dos(handle.proc, wanted | usual, times.from_ns(born) if born else 0)
+        for ea in request.eas:
+            expect_attrib(operation, directory, name)
+            xattrs.set_ea(handle.proc, ea)
+        if request.security_descriptor:
+            expect_attrib(operation, directory, name)
+            os.setxattr(handle.proc, xattrs.SECURITY, request.security_descriptor)
+        if request.allocation_size and not handle.is_directory and not handle.stream:
+            with contextlib.suppress(OSError):
+                os.posix_fallocate(handle.fd, 0, 0)
+
+    def _open_existing(self, request: OpenRequest, name: ParsedName, found: Found) -> Opened:
+        """[MS-FSA] 2.1.5.1.2."""
+        path = f"/proc/self/fd/{found.fd}"
+        status = os.fstat(found.fd)
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if not is_directory and not stat.S_ISREG(status.st_mode):
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        stream = name.stream
+        if stream:
+            kept = xattrs.find_stream(path, stream)
+            if kept is None and request.disposition in _MUST_EXIST:
+                raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
+            exists, stream = kept is not None, kept or stream
+        else:
+            exists = True
+        _check_kind(request, stream, is_directory=is_directory)
+        if exists and request.disposition == CreateDisposition.FILE_CREATE:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
+        overwriting = exists and request.disposition not in _OPENING
+        dos = xattrs.get_dos(path)
+        attributes = dos[0] if dos else 0
+        available = access.maximal(path, attributes, directory=is_directory)
+        wanted = access.specific(int(request.desired_access))
+        if overwriting:
+            self._check_overwrite(request, stream, attributes)
+            wanted |= int(AccessMask.FILE_WRITE_DATA) if not stream else 0
+        granted = access.granted(int(request.desired_access), available)
+        if overwriting and not available & AccessMask.FILE_WRITE_DATA:
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        if request.options & CreateOptions.FILE_DELETE_ON_CLOSE:
+            check_deletable(self, status, attributes)
+        key = key_of(status)
+        checked = int(granted) | (int(AccessMask.FILE_WRITE_DATA) if overwriting else 0)
+        self.files.check(key, stream, checked, int(request.share_access))
+
+        fd = self._reopen(found, granted, overwriting and not stream, is_directory=is_directory)
+        handle = self._handle(
+            request, fd, stream, granted, available, is_directory=is_directory and not stream
+        )
+        try:
+            real = os.readlink(handle.proc)
+            directory, _, last = real.rpartition("/")
+            action = CreateAction.FILE_OPENED
+            if not exists:
+                self._add_stream(handle, directory, last)
+                action = CreateAction.FILE_CREATED
+            elif overwriting:
+                self._overwrite(request, handle, directory, last)
+                action = (
+                    CreateAction.FILE_SUPERSEDED
+                    if request.disposition == CreateDisposition.FILE_SUPERSEDE
+                    else CreateAction.FILE_OVERWRITTEN
+                )
+        except BaseException:
+            os.close(fd)
+            raise
+        return self._opened(handle, action, real)
+
+    def _check_overwrite(self, request: OpenRequest, stream: str, attributes: int) -> None:
+        if stream:
+            return
+        if attributes & _READONLY:
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        if attributes & _KEPT_BY_OVERWRITE & ~int(request.attributes):
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        for ea in request.eas:
+            xattrs.check_ea(ea)
+
+    def _reopen(
+        self, found: Found, granted: AccessMask, truncating: bool, *, is_directory: bool
+    ) -> int:
+        """A descriptor that can do what was granted; O_PATH where that is no I/O.
+
+        Through /proc, so that it is the very inode that was checked.
+        """
+        path = f"/proc/self/fd/{found.fd}"
+        if is_directory:
+            if not granted & _LIST:
+                return found.take()
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        reads, writes = granted & _READ_DATA, granted & _WRITE_DATA or truncating
+        if not reads and not writes:
+            return found.take()
+        mode = (os.O_RDWR if reads else os.O_WRONLY) if writes else os.O_RDONLY
+        return os.open(path, mode | os.O_CLOEXEC)
+
+    def _overwrite(
+        self, request: OpenRequest, handle: LocalHandle, directory: str, name: str
+    ) -> None:
+        """Empty a file, its EAs and streams; or empty a stream."""
+        key = to_wire(directory), to_wire(name)
+        with self.feed.operation() as operation:
+            if handle.stream:
+                expect_attrib(operation, directory, name)
+                xattrs.write_stream(handle.proc, handle.stream, b"")
+                operation.happened(
+                    done(Done.STREAM_OVERWRITTEN, key[0], f"{key[1]}:{handle.stream}")
+                )
+                return
+            operation.expect(directory, name, Kind.MODIFY)
+            os.ftruncate(handle.fd, 0)
+            for present in xattrs.names(handle.proc):
+                if xattrs.is_ea(present) or present.startswith((xattrs.STREAM, xattrs.DOS)):
+                    expect_attrib(operation, directory, name)
+                    os.removexattr(handle.proc, present)
+            self._furnish(request, handle, operation, directory, name)
+            operation.happened(done(Done.OVERWRITTEN, *key))
+
+    def _add_stream(self, handle: LocalHandle, directory: str, name: str) -> None:
+        with self.feed.operation() as operation:
+            expect_attrib(operation, directory, name)
+            xattrs.write_stream(handle.proc, handle.stream, b"")
+            operation.happened(
+                done(Done.STREAM_ADDED, to_wire(directory), f"{to_wire(name)}:{handle.stream}")
+            )
+
+    def _handle(
+        self,
+        request: OpenRequest,
+        fd: int,
+        stream: str,
+        granted: AccessMask,
+        available: int,
+        *,
+        is_directory: bool,
+    ) -> LocalHandle:
+        handle = LocalHandle(
+            fd,
+            self.root,
+            stream,
+            granted,
+            AccessMask(available),
+            request.share_access,
+            is_directory=is_directory,
+        )
+        handle.delete_on_close = bool(request.options & CreateOptions.FILE_DELETE_ON_CLOSE)
+        return handle
+
+    def _opened(self, handle: LocalHandle, action: CreateAction, path: str) -> Opened:
+        handle.file = self.files.add(key_of(os.fstat(handle.fd)), path, handle)
+        return Opened(handle, action, self.attributes(handle))
+
+
+def _check_request(request: OpenRequest, name: ParsedName) -> None:
+    """What can be said before looking at the disk ([MS-FSA] 2.1.5.1 phase 1)."""
+    options, disposition = request.options, request.disposition
+    directory = bool(options & CreateOptions.FILE_DIRECTORY_FILE)
+    if directory and options & CreateOptions.FILE_NON_DIRECTORY_FILE:
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    if directory and disposition not in (*_OPENING, CreateDisposition.FILE_CREATE):
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    if directory and name.stream:
+        raise StatusError(NtStatus.STATUS_NOT_A_DIRECTORY)
+    if options & CreateOptions.FILE_DELETE_ON_CLOSE:
+        wanted = access.specific(int(request.desired_access))
+        if not wanted & (AccessMask.DELETE | AccessMask.MAXIMUM_ALLOWED):
+            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    if directory and request.attributes & _TEMPORARY:
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+
+
+def _check_kind(request: OpenRequest, stream: str, *, is_directory: bool) -> None:
+    options = request.options
+    if options & CreateOptions.FILE_DIRECTORY_FILE and not is_directory:
+        if request.disposition == CreateDisposition.FILE_CREATE:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
+        raise StatusError(NtStatus.STATUS_NOT_A_DIRECTORY)
+    if is_directory and not stream:
+        if options & CreateOptions.FILE_NON_DIRECTORY_FILE:
+            raise StatusError(NtStatus.STATUS_FILE_IS_A_DIRECTORY)
+        if request.disposition not in _OPENING:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)

@@ -1,0 +1,484 @@
+"""A share on a local directory: what an operation does, and what it tells."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from notify_server.fs import times
+from notify_server.fs.api import BasicInformation, Ea, OpenRequest
+from notify_server.wire.constants import (
+    AccessMask,
+    CreateAction,
+    CreateDisposition,
+    CreateOptions,
+    ShareAccess,
+)
+from notify_server.wire.fscc import FileAttributes
+from notify_server.wire.status import NtStatus, StatusError
+
+DIRECTORY = CreateOptions.FILE_DIRECTORY_FILE
+NON_DIRECTORY = CreateOptions.FILE_NON_DIRECTORY_FILE
+ON_CLOSE = CreateOptions.FILE_DELETE_ON_CLOSE
+HIDDEN = FileAttributes.FILE_ATTRIBUTE_HIDDEN
+READONLY = FileAttributes.FILE_ATTRIBUTE_READONLY
+ARCHIVE = FileAttributes.FILE_ATTRIBUTE_ARCHIVE
+D = CreateDisposition
+
+
+def refused(status: NtStatus):
+    return pytest.raises(StatusError, match=f"^{status.name}$")
+
+
+# Dispositions ([MS-FSA] 2.1.5.1)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "exists", "outcome"),
+    [
+        (D.FILE_SUPERSEDE, False, CreateAction.FILE_CREATED),
+        (D.FILE_SUPERSEDE, True, CreateAction.FILE_SUPERSEDED),
+        (D.FILE_OPEN, False, NtStatus.STATUS_OBJECT_NAME_NOT_FOUND),
+        (D.FILE_OPEN, True, CreateAction.FILE_OPENED),
+        (D.FILE_CREATE, False, CreateAction.FILE_CREATED),
+        (D.FILE_CREATE, True, NtStatus.STATUS_OBJECT_NAME_COLLISION),
+        (D.FILE_OPEN_IF, False, CreateAction.FILE_CREATED),
+        (D.FILE_OPEN_IF, True, CreateAction.FILE_OPENED),
+        (D.FILE_OVERWRITE, False, NtStatus.STATUS_OBJECT_NAME_NOT_FOUND),
+        (D.FILE_OVERWRITE, True, CreateAction.FILE_OVERWRITTEN),
+        (D.FILE_OVERWRITE_IF, False, CreateAction.FILE_CREATED),
+        (D.FILE_OVERWRITE_IF, True, CreateAction.FILE_OVERWRITTEN),
+    ],
+)
+def test_disposition(share, disposition, exists, outcome) -> None:
+    if exists:
+        (share.root / "f").write_bytes(b"data")
+    share.watch()
+    if isinstance(outcome, NtStatus):
+        with refused(outcome):
+            share.open("f", disposition)
+        assert share.told() == []
+        return
+    opened = share.open("f", disposition)
+    assert opened.action == outcome
+    emptied = outcome in (CreateAction.FILE_SUPERSEDED, CreateAction.FILE_OVERWRITTEN)
+    assert opened.attributes.end_of_file == (4 if exists and not emptied else 0)
+    said = {CreateAction.FILE_CREATED: ["+f"], CreateAction.FILE_OPENED: []}
+    assert share.told() == said.get(outcome, ["~f"])
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "status"),
+    [
+        ("f", DIRECTORY, NtStatus.STATUS_NOT_A_DIRECTORY),
+        ("d", NON_DIRECTORY, NtStatus.STATUS_FILE_IS_A_DIRECTORY),
+        ("f\\x", 0, NtStatus.STATUS_OBJECT_PATH_NOT_FOUND),
+        ("no\\x", 0, NtStatus.STATUS_OBJECT_PATH_NOT_FOUND),
+        ("no", 0, NtStatus.STATUS_OBJECT_NAME_NOT_FOUND),
+        ("f", DIRECTORY | NON_DIRECTORY, NtStatus.STATUS_INVALID_PARAMETER),
+        ("a*b", 0, NtStatus.STATUS_OBJECT_NAME_INVALID),
+        ("a/b", 0, NtStatus.STATUS_OBJECT_NAME_INVALID),
+        ("\\f", 0, NtStatus.STATUS_INVALID_PARAMETER),
+        ("..\\x", 0, NtStatus.STATUS_OBJECT_PATH_SYNTAX_BAD),
+        ("d\\..\\..\\x", 0, NtStatus.STATUS_OBJECT_PATH_SYNTAX_BAD),
+        ("x" * 300, 0, NtStatus.STATUS_OBJECT_NAME_INVALID),
+        ("f:s:$INDEX", 0, NtStatus.STATUS_OBJECT_NAME_INVALID),
+    ],
+)
+def test_paths_that_are_refused(share, path, options, status) -> None:
+    (share.root / "f").write_bytes(b"")
+    (share.root / "d").mkdir()
+    with refused(status):
+        share.open(path, options=options)
+
+
+def test_names_are_found_whatever_their_case(share) -> None:
+    (share.root / "Dir/Sub").mkdir(parents=True)
+    (share.root / "Dir/Sub/Größe").write_bytes(b"x")
+    opened = share.open("dIR\\sub\\GRÖSSE")
+    assert opened.handle.path == "Dir\\Sub\\Größe"
+    with refused(NtStatus.STATUS_OBJECT_NAME_COLLISION):
+        share.open("DIR\\SUB\\größe", D.FILE_CREATE)
+    share.watch()
+    share.open("dir\\SUB\\new", D.FILE_CREATE)
+    assert share.told() == ["+Dir/Sub/new"]
+
+
+def test_dots_in_a_path_are_resolved_by_name(share) -> None:
+    (share.root / "a/b").mkdir(parents=True)
+    assert share.open("a\\b\\..\\.").handle.path == "a"
+    assert share.open("a\\..").handle.path == ""
+
+
+# What leads out of the share
+
+
+def test_a_link_out_of_the_share_is_no_path(share, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/f").write_bytes(b"x")
+    (share.root / "out").symlink_to(tmp_path / "secret")
+    (share.root / "up").symlink_to("../secret")
+    (share.root / "in").symlink_to("d")
+    (share.root / "d").mkdir()
+    (share.root / "d/f").write_bytes(b"")
+    for path in ("out", "out\\f", "up", "up\\f"):
+        with pytest.raises(StatusError):
+            share.open(path)
+    with pytest.raises(StatusError):
+        share.open("out\\new", D.FILE_CREATE)
+    assert not (tmp_path / "secret/new").exists()
+    assert share.open("in\\f").handle.path == "d\\f"
+    names = [e.name for e in share.store.entries(share.open("").handle, "*")]
+    assert sorted(names) == [".", "..", "d", "in"]
+
+
+def test_devices_and_pipes_are_not_files(share) -> None:
+    os.mkfifo(share.root / "pipe")
+    with refused(NtStatus.STATUS_ACCESS_DENIED):
+        share.open("pipe")
+
+
+# Share modes, and deletion
+
+
+@pytest.mark.parametrize(
+    ("access", "others", "wanted", "granting", "conflict"),
+    [
+        (AccessMask.FILE_READ_DATA, 0, AccessMask.FILE_READ_DATA, 7, True),
+        (AccessMask.FILE_READ_DATA, 1, AccessMask.FILE_READ_DATA, 7, False),
+        (AccessMask.FILE_READ_DATA, 1, AccessMask.FILE_WRITE_DATA, 7, True),
+        (AccessMask.FILE_WRITE_DATA, 7, AccessMask.FILE_READ_DATA, 1, True),
+        (AccessMask.FILE_WRITE_DATA, 7, AccessMask.FILE_READ_DATA, 3, False),
+        (AccessMask.FILE_READ_DATA, 3, AccessMask.DELETE, 7, True),
+        (AccessMask.FILE_READ_DATA, 7, AccessMask.DELETE, 7, False),
+        (AccessMask.FILE_READ_DATA, 0, AccessMask.FILE_READ_ATTRIBUTES, 0, False),
+        (AccessMask.FILE_READ_ATTRIBUTES, 0, AccessMask.FILE_WRITE_DATA, 0, False),
+    ],
+)
+def test_share_modes(share, access, others, wanted, granting, conflict) -> None:
+    (share.root / "f").write_bytes(b"")
+    first = share.open("f", access=access, share=others).handle
+    if conflict:
+        with refused(NtStatus.STATUS_SHARING_VIOLATION):
+            share.open("f", access=wanted, share=granting)
+        share.store.close(first)
+    share.open("f", access=wanted, share=granting)
+
+
+def test_an_overwrite_that_others_do_not_share_leaves_the_file_alone(share) -> None:
+    (share.root / "f").write_bytes(b"data")
+    share.open("f", access=AccessMask.FILE_READ_DATA, share=ShareAccess.FILE_SHARE_READ)
+    with refused(NtStatus.STATUS_SHARING_VIOLATION):
+        share.open("f", D.FILE_OVERWRITE, access=AccessMask.FILE_READ_DATA)
+    assert (share.root / "f").read_bytes() == b"data"
+
+
+def test_a_file_goes_with_its_last_handle(share) -> None:
+    share.watch()
+    first, second = share.create("f"), share.create("f")
+    share.told()
+    share.store.set_delete_pending(first, True)
+    with refused(NtStatus.STATUS_DELETE_PENDING):
+        share.open("f")
+    assert share.store.attributes(second).delete_pending
+    share.store.close(first)
+    assert (share.root / "f").exists()
+    assert share.told() == []
+    share.store.close(second)
+    assert not (share.root / "f").exists()
+    assert share.told() == ["-f"]
+    assert len(share.files) == 1  # the watch
+
+
+def test_a_deletion_can_be_taken_back(share) -> None:
+    handle = share.create("f")
+    share.store.set_delete_pending(handle, True)
+    share.store.set_delete_pending(handle, False)
+    share.store.close(handle)
+    assert (share.root / "f").exists()
+
+
+def test_delete_on_close(share) -> None:
+    share.watch()
+    share.store.close(share.open("f", D.FILE_CREATE, options=ON_CLOSE).handle)
+    (share.root / "d").mkdir()
+    share.store.close(share.open("d", options=ON_CLOSE).handle)
+    assert not list(share.root.iterdir())
+    assert share.told() == ["+f", "-f", "+d", "!d", "-d"]
+    with refused(NtStatus.STATUS_INVALID_PARAMETER):
+        share.open("f", D.FILE_CREATE, access=AccessMask.FILE_READ_DATA, options=ON_CLOSE)
+
+
+def test_a_directory_that_is_not_empty_stays(share) -> None:
+    (share.root / "d/e").mkdir(parents=True)
+    handle = share.open("d", options=ON_CLOSE).handle
+    with refused(NtStatus.STATUS_DIRECTORY_NOT_EMPTY):
+        share.store.set_delete_pending(handle, True)
+    share.store.close(handle)
+    assert (share.root / "d").exists()
+
+
+def test_the_watchers_of_a_doomed_directory_hear_of_it_at_once(share) -> None:
+    (share.root / "d").mkdir()
+    share.watch("d")
+    handle = share.open("d").handle
+    share.store.set_delete_pending(handle, True)
+    assert share.told() == ["!d"]
+    with refused(NtStatus.STATUS_DELETE_PENDING):
+        share.open("d\\x", D.FILE_CREATE)
+
+
+def test_what_is_readonly_is_not_deleted_and_not_written(share) -> None:
+    share.store.close(share.open("f", D.FILE_CREATE, attributes=READONLY).handle)
+    with refused(NtStatus.STATUS_CANNOT_DELETE):
+        share.open("f", options=ON_CLOSE)
+    with refused(NtStatus.STATUS_ACCESS_DENIED):
+        share.open("f", access=AccessMask.FILE_WRITE_DATA)
+    with refused(NtStatus.STATUS_ACCESS_DENIED):
+        share.open("f", D.FILE_OVERWRITE)
+    handle = share.open("f").handle
+    assert not handle.granted_access & AccessMask.FILE_WRITE_DATA
+    with refused(NtStatus.STATUS_CANNOT_DELETE):
+        share.store.set_delete_pending(handle, True)
+
+
+# Data
+
+
+def test_data(share) -> None:
+    share.watch()
+    handle = share.create("f")
+    share.told()
+    assert share.store.write(handle, 3, b"abc") == 3
+    assert share.store.read(handle, 0, 100) == b"\0\0\0abc"
+    assert share.store.read(handle, 6, 1) == b""
+    share.store.set_end_of_file(handle, 4)
+    share.store.set_allocation_size(handle, 2)
+    share.store.set_allocation_size(handle, 4096)
+    share.store.flush(handle)
+    assert (share.root / "f").read_bytes() == b"\0\0"
+    assert share.told() == ["~f"] * 3
+
+
+# Information
+
+
+def test_attributes_and_times_are_kept(share) -> None:
+    handle = share.create("f")
+    assert share.store.attributes(handle).file_attributes == ARCHIVE
+    wanted = [times.from_ns(10**18 + n * 10**15) for n in range(4)]
+    share.store.set_basic(handle, BasicInformation(*wanted, HIDDEN | READONLY))
+    for again in (handle, share.open("f").handle):
+        now = share.store.attributes(again)
+        assert [
+            now.creation_time,
+            now.last_access_time,
+            now.last_write_time,
+            now.change_time,
+        ] == wanted
+        assert now.file_attributes == HIDDEN | READONLY
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("creation_time", ["~f"]),
+        ("last_access_time", ["~f"]),
+        ("last_write_time", ["~f"]),
+        ("change_time", []),
+        ("file_attributes", ["~f"]),
+    ],
+)
+def test_each_field_is_told_once(share, field, said) -> None:
+    handle = share.create("f")
+    share.watch()
+    value = HIDDEN if field == "file_attributes" else times.from_ns(10**18)
+    share.store.set_basic(handle, BasicInformation(**{field: value}))
+    assert share.told() == said
+
+
+def test_a_write_time_that_was_set_outlives_writes(share) -> None:
+    handle = share.create("f")
+    stamp = times.from_ns(10**18)
+    share.store.set_basic(handle, BasicInformation(last_write_time=stamp))
+    share.store.write(handle, 0, b"x")
+    assert share.store.attributes(handle).last_write_time == stamp
+    share.store.set_basic(handle, BasicInformation(last_write_time=2**64 - 2))
+    share.store.write(handle, 0, b"x")
+    assert share.store.attributes(handle).last_write_time != stamp
+
+
+def test_extended_attributes(share) -> None:
+    handle = share.create("f")
+    share.watch()
+    share.store.set_eas(handle, [Ea(b"ONE", b"1"), Ea(b"TWO", b"22")])
+    assert share.told() == ["~f"]
+    assert sorted((ea.name, ea.value) for ea in share.store.eas(handle)) == [
+        (b"ONE", b"1"),
+        (b"TWO", b"22"),
+    ]
+    assert share.store.attributes(handle).ea_size == 4 + (4 + 4 + 1) + (4 + 4 + 2)
+    share.store.set_eas(handle, [Ea(b"one", b"")])
+    assert [ea.name for ea in share.store.eas(handle)] == [b"TWO"]
+    with refused(NtStatus.STATUS_INVALID_EA_NAME):
+        share.store.set_eas(handle, [Ea(b"a*", b"1")])
+
+
+def test_eas_of_a_create_are_part_of_it(share) -> None:
+    share.watch()
+    share.store.open(
+        OpenRequest(
+            "f",
+            AccessMask.GENERIC_ALL,
+            disposition=D.FILE_CREATE,
+            attributes=HIDDEN,
+            eas=[Ea(b"A", b"1"), Ea(b"B", b"2")],
+        )
+    )
+    assert share.told() == ["+f"]
+
+
+def test_security_descriptors(share) -> None:
+    handle = share.create("f")
+    share.watch()
+    everything = share.store.security_descriptor(handle, 7)
+    dacl_only = share.store.security_descriptor(handle, 4)
+    assert len(dacl_only) < len(everything)
+    share.store.set_security_descriptor(handle, 4, dacl_only)
+    assert share.told() == ["~f"]
+    assert share.store.security_descriptor(handle, 7) == everything
+    with refused(NtStatus.STATUS_INVALID_PARAMETER):
+        share.store.set_security_descriptor(handle, 4, b"short")
+
+
+# Names
+
+
+def test_rename(share) -> None:
+    (share.root / "d").mkdir()
+    share.watch()
+    handle = share.create("f")
+    share.store.rename(handle, "g", False)
+    share.store.rename(handle, "d\\h", False)
+    share.store.rename(handle, "d\\H", False)
+    assert handle.path == "d\\H"
+    assert share.told() == ["+f", "f>g", "-g", "+d/h", "d/h>d/H"]
+    assert os.listdir(share.root / "d") == ["H"]
+
+
+def test_rename_onto_another(share) -> None:
+    (share.root / "Target").write_bytes(b"old")
+    share.watch()
+    handle = share.create("f")
+    share.told()
+    with refused(NtStatus.STATUS_OBJECT_NAME_COLLISION):
+        share.store.rename(handle, "target", False)
+    opened = share.open("target").handle
+    with refused(NtStatus.STATUS_ACCESS_DENIED):
+        share.store.rename(handle, "target", True)
+    share.store.close(opened)
+    share.store.rename(handle, "target", True)
+    assert share.told() == ["-Target", "f>Target"]
+    assert [p.name for p in share.root.iterdir()] == ["Target"]
+
+
+def test_a_directory_moves_with_its_watch(share) -> None:
+    (share.root / "a").mkdir()
+    mover = share.open("a").handle
+    watcher = share.watch("a", tree=False)
+    share.store.rename(mover, "b", False)
+    share.told()
+    share.create("b\\x")
+    assert watcher.path == "b"
+    (share.root / "b/y").mkdir()
+    assert share.eventually(2) == ["+b/x", "+b/y"]
+
+
+def test_a_directory_with_open_files_stays(share) -> None:
+    (share.root / "a").mkdir()
+    mover = share.open("a").handle
+    share.create("a\\x")
+    with refused(NtStatus.STATUS_ACCESS_DENIED):
+        share.store.rename(mover, "b", False)
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("a\\b", NtStatus.STATUS_INVALID_PARAMETER),
+        ("no\\b", NtStatus.STATUS_OBJECT_PATH_NOT_FOUND),
+        ("..\\b", NtStatus.STATUS_OBJECT_PATH_SYNTAX_BAD),
+        ("x?", NtStatus.STATUS_OBJECT_NAME_INVALID),
+        ("", NtStatus.STATUS_OBJECT_NAME_INVALID),
+    ],
+)
+def test_renames_that_are_refused(share, target, status) -> None:
+    (share.root / "a").mkdir()
+    with refused(status):
+        share.store.rename(share.open("a").handle, target, False)
+
+
+def test_link(share) -> None:
+    share.watch()
+    handle = share.create("f")
+    share.store.link(handle, "g", False)
+    assert share.told() == ["+f", "+g"]
+    assert share.store.attributes(handle).number_of_links == 2
+
+
+def test_a_listing_is_filtered_and_starts_with_the_dots(share) -> None:
+    for name in ("a.txt", "b.TXT", "c.dat"):
+        (share.root / name).write_bytes(b"x")
+    root = share.open("").handle
+    assert [e.name for e in share.store.entries(root, "*")][:2] == [".", ".."]
+    assert sorted(e.name for e in share.store.entries(root, "*.txt")) == ["a.txt", "b.TXT"]
+    assert [e.attributes.end_of_file for e in share.store.entries(root, "C.DAT")] == [1]
+
+
+# Streams
+
+
+def test_streams(share) -> None:
+    handle = share.create("f")
+    share.watch()
+    stream = share.open("f:one", D.FILE_CREATE).handle
+    share.store.write(stream, 0, b"abc")
+    share.store.write(stream, 1, b"x")
+    share.store.set_end_of_file(stream, 2)
+    assert share.store.read(stream, 0, 9) == b"ax"
+    assert share.store.attributes(stream).end_of_file == 2
+    assert share.told() == ["+f:one"] + ["~f:one"] * 3
+    assert [(s.name, s.size) for s in share.store.streams(handle)] == [
+        ("::$DATA", 0),
+        (":one:$DATA", 2),
+    ]
+    assert share.open("f:ONE:$data").action == CreateAction.FILE_OPENED
+    assert share.open("f:one", D.FILE_OVERWRITE_IF).action == CreateAction.FILE_OVERWRITTEN
+    assert share.told() == ["~f:one"]
+    doomed = share.open("f:one", options=ON_CLOSE).handle
+    share.store.close(doomed)
+    assert share.told() == ["-f:one"]
+    assert share.open("f::$DATA").handle.path == "f"
+
+
+def test_a_stream_makes_its_file(share) -> None:
+    share.watch()
+    share.open("f:s", D.FILE_CREATE)
+    assert share.told() == ["+f", "+f:s"]
+
+
+def test_closing_gives_everything_back(share) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        handles = [share.create("f"), share.create("f:s"), share.mkdir("d"), share.watch("d")]
+        for name in ("no\\x", "*", "f\\x"):
+            with pytest.raises(StatusError):
+                share.open(name)
+        for handle in handles:
+            share.store.close(handle)
+            share.store.close(handle)
+        (share.root / "d").rmdir()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(share.files) == 0
