@@ -194,6 +194,8 @@ class ChangeFeed:
     def watch(self, path: str, fd: int, tree: bool, root: str) -> Watched:
         """Returns when all of a tree is watched; others may use the feed meanwhile."""
         with self._lock:
+            # What is queued is older than this watch, and of its namesakes at best.
+            self._ready += self._source.read(self.echoes)
             watched = self._source.watch(path, fd, tree, root)
             self._watched += 1
         more = tree

@@ -194,12 +194,11 @@ class InotifySource:
 
     def _uncover(self, top: Node) -> None:
         """Look again which nodes at and below `top` are needed; drop the others."""
-        every = list(self._nodes.below(top))
+        every, above = list(self._nodes.below(top)), top.parent
         for node in every:
             node.covered = node.parent is not None and node.parent.covers
         for node in reversed(every):
             self._drop_unneeded(node)
-        above = top.parent
         while above is not None:
             parent = above.parent
             if not self._drop_unneeded(above):
@@ -429,7 +428,7 @@ class InotifySource:
         event = removed(to_wire(node.path), to_wire(name), is_directory=is_directory)
         self._report(node, name, _DELETE, echoes, event)
         child = self._nodes.by_path.get(join(node.path, name)) if is_directory else None
-        if child is not None:
+        if child is not None and not _still_there(child):
             self._gone(child)
 
     def _left(self, node: Node, name: str, mask: int, echoes: Echoes) -> None:
@@ -535,6 +534,11 @@ def _whereabouts(node: Node) -> str | None:
     path = os.readlink(f"/proc/self/fd/{node.fd}")
     inside = path.startswith(join(node.root, "")) or path == node.root
     return path if inside and os.path.lexists(path) else None
+
+
+def _still_there(node: Node) -> bool:
+    """Whether an old event speaks of a namesake: the handles' directory was not removed."""
+    return node.fd >= 0 and os.fstat(node.fd).st_nlink > 0
 
 
 def _close_fd(node: Node) -> None:

@@ -98,6 +98,23 @@ def test_a_watched_directory_that_is_removed_beside_is_doomed(share) -> None:
     assert "!d" in share.eventually(1)
 
 
+def test_a_namesake_that_was_removed_before_does_not_doom(share) -> None:
+    make(share.root, "other/", "d/")
+    share.watch("other")
+    (share.root / "d").rmdir()
+    (share.root / "d").mkdir()
+    share.watch("d", tree=False)
+    (share.root / "d/x").write_bytes(b"")
+    assert share.eventually(1) == ["+d/x"]
+
+
+def test_nothing_is_watched_once_all_handles_are_closed(share) -> None:
+    make(share.root, "a/b/")
+    for tree in (False, True):
+        share.store.close(share.watch("a\\b", tree=tree))
+    assert share.feed.statistics.directories == 0
+
+
 def test_a_watched_directory_that_is_renamed_beside_is_followed(share) -> None:
     make(share.root, "a/b/d/")
     share.watch("a\\b\\d", tree=False)
