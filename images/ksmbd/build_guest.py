@@ -1,6 +1,6 @@
 """Build what the guest boots from: a kernel, an initramfs, and a note of what is in them.
 
-    build_guest.py KERNEL_ROOT OUTPUT [--init FILE]
+    build_guest.py KERNEL_ROOT OUTPUT --scripts FOLDER
 
 KERNEL_ROOT is a Debian kernel package unpacked (`dpkg -x`), so nothing of it is configured or run.
 Programs come from the packages that are installed where this runs, each with the libraries that
@@ -38,11 +38,11 @@ OPTIONAL = (
 # Only laid ready (`modprobe cifs`): the guest as a client of the other servers.
 AT_HAND = ("cifs",)
 
-PROGRAMS = (
-    "/usr/sbin/dropbear",
-    "/usr/libexec/ksmbd.tools",
-    "/usr/lib/openssh/sftp-server",
-)
+PROGRAMS = {  # where it is -> where it goes
+    "/usr/sbin/dropbear": "usr/bin/dropbear",
+    "/usr/libexec/ksmbd.tools": "usr/libexec/ksmbd.tools",
+    "/usr/lib/openssh/sftp-server": "usr/lib/sftp-server",
+}
 KSMBD_TOOLS = ("ksmbd.mountd", "ksmbd.control", "ksmbd.adduser", "ksmbd.addshare")
 # ksmbd-tools convert names and passwords between UTF-8 and UTF-16 through glibc's gconv; without
 # these the tools store a wrong password hash and say nothing.
@@ -55,15 +55,7 @@ def libraries(program: str) -> list[str]:
     return re.findall(r"(/\S+) \(0x", listing)
 
 
-def add_program(archive: Archive, program: str) -> None:
-    """Copy a program and its libraries to the same paths."""
-    archive.copy(Path(program), program)
-    for library in libraries(program):
-        if library not in archive:
-            archive.copy(Path(library), library)
-
-
-def add_userland(archive: Archive, init: Path) -> None:
+def add_userland(archive: Archive, scripts: Path) -> None:
     """Busybox as the system, the SSH and ksmbd programs, gconv, and the accounts' files."""
     archive.character_device("dev/console", 5, 1)
     for folder in ("proc", "sys", "tmp", "run", "srv/share", "root/.ssh", "mnt", "usr/bin"):
@@ -75,17 +67,14 @@ def add_userland(archive: Archive, init: Path) -> None:
     for applet in applets.stdout.split():
         if applet != "busybox":
             archive.link(f"usr/bin/{applet}", "busybox")
-    for program in PROGRAMS:
-        resolved = "usr/bin/dropbear" if program.endswith("/dropbear") else program
-        archive.copy(Path(program), resolved)
+    for program, place in PROGRAMS.items():
+        archive.copy(Path(program), place)
         for library in libraries(program):
-            real = (
-                library if library.startswith("/usr/") or "/lib64/" in library else f"/usr{library}"
-            )
+            # /lib is a link to /usr/lib in the guest too; /lib64 holds the loader alone
+            real = f"/usr{library}" if library.startswith("/lib/") else library
             if real not in archive:
                 archive.copy(Path(library), real)
     archive.link("lib", "usr/lib")
-    archive.link("usr/lib/sftp-server", "openssh/sftp-server")
     for tool in KSMBD_TOOLS:
         archive.link(f"usr/bin/{tool}", "../libexec/ksmbd.tools")
     gconv = next(Path("/usr/lib").glob("*/gconv"))
@@ -96,7 +85,9 @@ def add_userland(archive: Archive, init: Path) -> None:
             archive.copy(gconv / name, f"{gconv}/{name}")
     archive.file("etc/nsswitch.conf", b"passwd: files\ngroup: files\n")
     archive.file("etc/shells", b"/bin/sh\n")
-    archive.file("init", init.read_bytes(), 0o755)
+    for script in sorted(scripts.iterdir()):
+        place = "init" if script.name == "init" else f"usr/bin/{script.name}"
+        archive.file(place, script.read_bytes(), 0o755)
 
 
 def unpacked(module: Path) -> bytes:
@@ -156,7 +147,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kernel_root", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--init", type=Path, required=True)
+    parser.add_argument("--scripts", type=Path, required=True)
     arguments = parser.parse_args(argv)
 
     releases = sorted((arguments.kernel_root / "usr/lib/modules").iterdir())
@@ -167,7 +158,7 @@ def main(argv: list[str]) -> None:
     subprocess.run(["depmod", "-b", str(arguments.kernel_root / "usr"), release], check=True)
 
     archive = Archive()
-    add_userland(archive, arguments.init)
+    add_userland(archive, arguments.scripts)
     load, at_hand = add_modules(archive, release_dir)
 
     arguments.output.mkdir(parents=True, exist_ok=True)

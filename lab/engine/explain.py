@@ -79,6 +79,12 @@ KNOWN: tuple[Explanation, ...] = (
         "check [debian] suite and [ksmbd] kernel in lab.toml",
     ),
     _known(
+        r"(registry-1\.docker\.io|https?://[^\s\"]+/v2/).*(no such host|timeout|timed out|refused"
+        r"|unreachable|EOF)",
+        "the image registry cannot be reached",
+        "check the network, or the engine's proxy and registry mirror",
+    ),
+    _known(
         r"(temporary failure (in name resolution|resolving)|could not resolve"
         r"|name or service not known|no such host|unable to connect to|failed to fetch"
         r"|connection timed out|network is unreachable|failed to establish a new connection"

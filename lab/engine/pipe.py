@@ -70,7 +70,9 @@ class ExecSocket:
     def _wait(self, end: float, *, write: bool = False) -> None:
         left = end - time.monotonic()
         poll = select.poll()
-        poll.register(self._connection, select.POLLOUT if write else select.POLLIN)
+        # A writer waits for room or for something to read: a process that is not listened to
+        # while it is told things stops listening itself.
+        poll.register(self._connection, select.POLLIN | (select.POLLOUT if write else 0))
         if left <= 0 or not poll.poll(left * 1000):
             raise TimeoutError
 
@@ -81,8 +83,10 @@ class ExecSocket:
             try:
                 view = view[self._connection.send(view) :]
             except BlockingIOError:
-                self._read_available()  # or both sides wait for each other
-                self._wait(end, write=True)
+                if not self._read_available():
+                    self._wait(end, write=True)
+                if self.ended:
+                    raise BrokenPipeError from None
 
     def end_input(self) -> None:
         """Close the process's stdin."""
