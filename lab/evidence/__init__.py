@@ -1,0 +1,1 @@
+"""What a verdict rests on: the capture, the packet ladder, the difference, the report."""
