@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import probe, switching
+from lab.engine.sdk import container_info
 from lab.errors import LabFailed
 from lab.nodes.model import Completed, Node, NodeError
 from lab.nodes.registry import backend, container
@@ -49,8 +50,9 @@ class ContainerServer:
 
     def alive(self) -> Liveness:
         """Whether the container is the one of before, runs, and answers a NEGOTIATE."""
-        info = self.lab.engine.containers().get(self.name)
-        if info is None:
+        try:
+            info = container_info(self.lab.engine.inspect(self.name))
+        except NodeError:
             return Liveness(False, "its container is gone")
         if info.state != "running":
             return Liveness(False, f"its container {info.state} with exit code {info.exit_code}")
@@ -78,17 +80,19 @@ def run_on_lab(
     lab: Lab,
     servers: Sequence[str],
     scenarios: Sequence[Scenario],
-    run_dir: Path,
+    new_folder: Callable[[], Path],
     progress: ProgressCallback,
 ) -> Matrix:
-    """Run against `servers` directly, or, if there are none, against the active one's front."""
+    """Run against `servers` directly, or, if there are none, against the active one's front.
+
+    `new_folder` makes the run's folder, once it is certain that there is something to run on.
+    """
     through_front = not servers
     lab.require_running("client", *(["front"] if through_front else servers))
     if through_front:
         servers = [_active(lab)]
-    return run_matrix(
-        [_column(lab, name, through_front) for name in servers], scenarios, run_dir, progress
-    )
+    columns = [_column(lab, name, through_front) for name in servers]
+    return run_matrix(columns, scenarios, new_folder(), progress)
 
 
 def _active(lab: Lab) -> str:

@@ -35,7 +35,6 @@ COMMAND_MODULES = (
     "completion",
 )
 EXIT_FAILED = 3
-EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
 
@@ -77,9 +76,6 @@ class LabProgram(Program):
                 raise
             print(f"lab: {error}", file=sys.stderr)
             return error.exit_code
-        except KeyboardInterrupt:
-            print("lab: interrupted; `lab down` removes what there is by now", file=sys.stderr)
-            return EXIT_INTERRUPTED
         except BrokenPipeError:
             # Whoever read our output went away; nothing may be written while Python shuts down.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

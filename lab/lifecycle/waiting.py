@@ -35,6 +35,10 @@ CONSOLE_LINES = 20
 _PANIC = re.compile(r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: ).*$", re.MULTILINE)
 
 
+class _Stopped(Exception):
+    """The whole wait was given up: another node failed, or the user interrupted."""
+
+
 class NotAnswering(LabFailed):
     """A node did not answer a NEGOTIATE in time, or ended."""
 
@@ -172,7 +176,7 @@ class Waiter:
             if now > end:
                 raise self._failure(name, f"does not answer after {deadline_s:.0f} s ({cause})")
             if self._stop.wait(max(0.0, POLL_S - (now - begun))):
-                raise NotAnswering(f"{name}: not waited for any longer")
+                raise _Stopped
 
     def _raise_if_ended(self, name: str) -> None:
         info = self._lab.engine.containers().get(name)

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def run_scenarios(
         lab = Lab.open()
         with lab.locked("lab run-scenarios"):
             total = len(chosen) * max(len(servers), 1)
-            matrix = run_on_lab(lab, servers, chosen, _new_run(runs), Ticker(total))
+            matrix = run_on_lab(lab, servers, chosen, partial(_new_run, runs), Ticker(total))
     return _report(matrix, json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from lab.cli.output import console, print_json
@@ -33,8 +34,12 @@ def up(context: Any, json: bool = False) -> int:
     from lab.session import Lab
 
     lab = Lab.open()
-    with lab.locked("lab up"):
-        done = bring_up(lab)
+    try:
+        with lab.locked("lab up"):
+            done = bring_up(lab)
+    except KeyboardInterrupt:
+        print("`lab up` goes on from here; `lab down` removes what there is", file=sys.stderr)
+        raise
     if json:
         print_json(done.timings())
     else:
