@@ -1,0 +1,271 @@
+"""The runner against interpreters and servers that fail in every way they can."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.errors import LabFailed
+from lab.nodes.model import Completed
+from lab.scenarios.model import Scenario
+from lab.scenarios.pipe import PipeClosed
+from lab.scenarios.server_side import Liveness
+from lab.targets import Target
+from lab.verdicts import run
+from lab.verdicts.deviations import Deviation, Deviations
+from lab.verdicts.matrix import Matrix
+from lab.verdicts.run import Column, Event, run_matrix
+from lab.verdicts.verdict import Outcome
+from tests.verdicts.tape import ONE_CHANGE, one_change_observed
+
+HELLO = json.dumps({"kind": "hello"})
+SCENARIOS = tuple(replace(ONE_CHANGE, name=name) for name in ("C1", "C2", "C3"))
+ASK = {"kind": "ask", "index": 4, "argv": ["touch", "{dir}/a"]}
+
+Behave = Callable[["FakePipe", dict[str, Any]], None]
+
+
+class FakePipe:
+    """An interpreter whose answer to a job is decided by the test."""
+
+    def __init__(self, behave: Behave) -> None:
+        self.lines: deque[str] = deque([HELLO])
+        self.written: list[dict[str, Any]] = []
+        self.closed = False
+        self.dead = ""
+        self._behave = behave
+
+    def write_line(self, line: str) -> None:
+        assert "\n" not in line
+        plain = json.loads(line)
+        self.written.append(plain)
+        if "job" in plain:
+            self._behave(self, plain)
+
+    def read_line(self, deadline_s: float) -> str:
+        if self.lines:
+            return self.lines.popleft()
+        if self.dead:
+            raise PipeClosed(self.dead)
+        time.sleep(min(deadline_s, 0.01))
+        raise TimeoutError
+
+    def close(self) -> int | None:
+        self.closed = True
+        return 0
+
+    def say(self, observations: Sequence[Mapping[str, Any]]) -> None:
+        self.lines.extend(json.dumps(line) for line in observations)
+
+
+@dataclass
+class FakeServer:
+    """Alive as long as `lives` says so, call by call; afterwards as in its last item."""
+
+    lives: list[Liveness] = field(default_factory=lambda: [Liveness(True)])
+    acted: list[list[str]] = field(default_factory=list)
+
+    def act(self, argv: Sequence[str]) -> Completed:
+        self.acted.append(list(argv))
+        return Completed(0, b"", b"")
+
+    def alive(self) -> Liveness:
+        return self.lives.pop(0) if len(self.lives) > 1 else self.lives[0]
+
+    def evidence(self, since: float) -> Mapping[str, str]:
+        return {"server.log": "it served\n"}
+
+
+def behaves(pipe: FakePipe, job: dict[str, Any]) -> None:
+    pipe.say([*one_change_observed()[:-1], ASK, {"kind": "end"}])
+
+
+def on_second(other: Behave) -> Behave:
+    """Behave, but for the second job of all interpreters together."""
+    jobs: list[int] = []
+
+    def behave(pipe: FakePipe, job: dict[str, Any]) -> None:
+        jobs.append(1)
+        (other if len(jobs) == 2 else behaves)(pipe, job)
+
+    return behave
+
+
+class Runner:
+    """One column of fakes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.server = FakeServer()
+        self.behave: Behave = behaves
+        self.pipes: list[FakePipe] = []
+        self.deviations = Deviations()
+        self.events: list[Event] = []
+
+    def _open(self) -> FakePipe:
+        self.pipes.append(FakePipe(self.behave))
+        return self.pipes[-1]
+
+    def column(self, name: str = "samba") -> Column:
+        target = Target(name, "samba", 445, "TEST", "tester", "s3cret-word", "/srv/share")
+        return Column(target, self.server, self._open, self.deviations)
+
+    def run(self, scenarios: Sequence[Scenario] = SCENARIOS) -> Matrix:
+        return run_matrix([self.column()], scenarios, self.folder, self.events.append)
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    monkeypatch.setattr(run, "SCENARIO_DEADLINE_S", 0.2)
+    monkeypatch.setattr(run, "COME_BACK_S", 0.5)
+    return Runner(tmp_path / "run")
+
+
+def outcomes(matrix: Matrix) -> list[Outcome]:
+    return [verdict.outcome for verdict in matrix.verdicts()]
+
+
+PASS = Outcome.PASS
+
+
+def test_one_interpreter_serves_all_scenarios_each_in_its_own_directory(runner: Runner) -> None:
+    matrix = runner.run()
+    assert outcomes(matrix) == [PASS, PASS, PASS]
+    assert matrix.exit_code == 0
+    (pipe,) = runner.pipes
+    assert pipe.closed
+    directories = [line["target"]["directory"] for line in pipe.written if "job" in line]
+    assert [name.split("-")[0] for name in directories] == ["c1", "c2", "c3"]
+    assert len(set(directories)) == 3
+    touched = [argv for argv in runner.server.acted if argv[0] == "touch"]
+    assert touched == [["touch", f"/srv/share/{name}/a"] for name in directories]
+    removed = [argv[-1] for argv in runner.server.acted if argv[0] == "rm"]
+    assert removed == [f"/srv/share/{name}" for name in directories]
+
+
+def test_the_evidence_is_kept_and_the_password_is_not(runner: Runner) -> None:
+    matrix = runner.run()
+    folder = matrix.run_dir / "samba" / "C2"
+    assert (folder / "server.log").read_text() == "it served\n"
+    lines = [json.loads(x) for x in (folder / "observations.jsonl").read_text().splitlines()]
+    assert (lines[0]["kind"], lines[-1]["kind"]) == ("begin", "end")
+    for path in matrix.run_dir.rglob("*"):
+        assert path.is_dir() or "s3cret-word" not in path.read_text()
+
+
+def test_progress_is_told_as_it_happens(runner: Runner) -> None:
+    runner.run()
+    assert [(e.scenario, e.state, e.done, e.total) for e in runner.events[:4]] == [
+        ("C1", "started", 0, 3),
+        ("C1", "done", 1, 3),
+        ("C2", "started", 1, 3),
+        ("C2", "done", 2, 3),
+    ]
+
+
+def test_an_interpreter_that_hangs_is_a_timeout_and_is_replaced(runner: Runner) -> None:
+    runner.behave = on_second(lambda pipe, job: pipe.say([{"kind": "begin"}]))
+    matrix = runner.run()
+    assert outcomes(matrix) == [PASS, Outcome.TIMEOUT, PASS]
+    assert [pipe.closed for pipe in runner.pipes] == [True, True]
+    assert matrix.exit_code == 1
+
+
+def test_an_interpreter_that_dies_is_a_client_crash_with_its_last_words(runner: Runner) -> None:
+    def die(pipe: FakePipe, job: dict[str, Any]) -> None:
+        pipe.dead = "MemoryError"
+
+    runner.behave = on_second(die)
+    matrix = runner.run()
+    assert outcomes(matrix) == [PASS, Outcome.CLIENT_CRASH, PASS]
+    assert matrix.cell("C2", "samba").verdict.reason == "MemoryError"
+
+
+def test_nonsense_from_the_interpreter_is_a_client_crash(runner: Runner) -> None:
+    runner.behave = on_second(lambda pipe, job: pipe.lines.append("Segmentation fault"))
+    assert outcomes(runner.run()) == [PASS, Outcome.CLIENT_CRASH, PASS]
+
+
+def test_a_server_that_dies_and_comes_back_costs_one_cell(runner: Runner) -> None:
+    up, gone = Liveness(True), Liveness(False, "kernel BUG at lib/list_debug.c:29")
+    runner.server.lives = [up, up, gone, gone, up]
+    matrix = runner.run()
+    assert outcomes(matrix) == [PASS, Outcome.SERVER_CRASH, PASS]
+    assert "list_debug" in matrix.cell("C2", "samba").verdict.reason
+    assert matrix.exit_code == 1
+
+
+def test_a_server_that_stays_away_leaves_the_rest_not_run(runner: Runner) -> None:
+    runner.server.lives = [Liveness(True), Liveness(False, "exit code 137")]
+    matrix = runner.run()
+    assert outcomes(matrix) == [Outcome.SERVER_CRASH, Outcome.NOT_RUN, Outcome.NOT_RUN]
+    assert matrix.cell("C3", "samba").verdict.reason == "samba does not answer"
+
+
+def test_a_server_that_was_never_there_is_the_labs_failure(runner: Runner) -> None:
+    runner.server.lives = [Liveness(False, "no such container")]
+    matrix = runner.run()
+    assert outcomes(matrix) == [Outcome.NOT_RUN] * 3
+    assert matrix.exit_code == 3
+
+
+def test_an_interpreter_that_cannot_be_started_is_the_labs_failure(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Runner) -> FakePipe:
+        raise LabFailed("the client container is not running")
+
+    monkeypatch.setattr(Runner, "_open", refuse)
+    matrix = runner.run()
+    assert outcomes(matrix) == [Outcome.NOT_RUN] * 3
+    assert "client container" in matrix.cell("C1", "samba").verdict.reason
+
+
+def test_a_command_that_cannot_be_run_on_the_server_is_told_to_the_client(runner: Runner) -> None:
+    def fail(argv: Sequence[str]) -> Completed:
+        raise LabFailed("the guest does not answer")
+
+    runner.server.act = fail  # type: ignore[method-assign]
+    runner.run()
+    reply = next(line["reply"] for line in runner.pipes[0].written if "reply" in line)
+    assert reply == {"returncode": -1, "stdout": "", "stderr": "the guest does not answer"}
+
+
+def test_a_known_deviation_and_a_stale_one(runner: Runner) -> None:
+    def deviate(pipe: FakePipe, job: dict[str, Any]) -> None:
+        lines = one_change_observed()
+        final = next(x for x in lines if x.get("stage") == "final" and x["ref"] == "notify1")
+        final["status"] = "STATUS_NOTIFY_ENUM_DIR"
+        pipe.say(lines)
+
+    known = Deviation("C2", "it enumerates", "https://x", Outcome.FAIL, match="ENUM_DIR")
+    stale = Deviation("C3", "it sleeps", "https://x", finding="signature")
+    runner.deviations = Deviations((known, stale))
+    runner.behave = on_second(deviate)
+    matrix = runner.run()
+    assert outcomes(matrix) == [PASS, Outcome.KNOWN_DEVIATION, PASS]
+    assert matrix.exit_code == 0
+    assert matrix.stale == {"samba": (stale,)}
+    assert matrix.cell("C2", "samba").raw.outcome is Outcome.FAIL
+
+
+def test_columns_run_side_by_side(runner: Runner, tmp_path: Path) -> None:
+    """Each waits for the other's first scenario: one after another, neither would end."""
+    barrier = threading.Barrier(2, timeout=5.0)
+
+    def meet(event: Event) -> None:
+        if (event.scenario, event.state) == ("C1", "started"):
+            barrier.wait()
+
+    columns = [runner.column("samba"), runner.column("py")]
+    matrix = run_matrix(columns, SCENARIOS, tmp_path / "both", meet)
+    assert matrix.servers == ("samba", "py")
+    assert outcomes(matrix) == [PASS] * 6
