@@ -128,6 +128,7 @@ _OPTIONS: Final[dict[str, type]] = {
     "require_signing": bool,
     "encryption": str,
     "allow_anonymous": bool,
+    "oplocks": bool,
     "session_seconds": float,
     "threads": int,
 }

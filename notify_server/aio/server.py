@@ -55,6 +55,7 @@ class Options:
     require_signing: bool = False
     encryption: Encryption = Encryption.OFFERED
     allow_anonymous: bool = False
+    oplocks: bool = True
     session_seconds: float = 0.0
     inline_jobs: bool = True
     """Run quick metadata calls on the event loop; False sends every store call to a thread."""
@@ -82,6 +83,7 @@ class Hub:
         self._empty.set()
         self._bounds = config.bounds
         self._loop = loop
+        self._timer: asyncio.TimerHandle | None = None
         loop.add_reader(feed.fileno(), self._feed_readable)
 
     def admit(self, protocol: SmbProtocol) -> bool:
@@ -100,10 +102,19 @@ class Hub:
             self._empty.set()
 
     def flush(self) -> None:
-        """Write what the core queued, on whichever connections."""
+        """Write what the core queued, on whichever connections, and mind its next deadline."""
+        if self._timer is None:
+            deadline = self.core.next_deadline()
+            if deadline is not None:
+                self._timer = self._loop.call_later(max(0.0, deadline - time()), self._tick)
         for connection in self.core.take_dirty():
             if isinstance(connection.owner, SmbProtocol):
                 connection.owner.flush()
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.core.tick(time())
+        self.flush()
 
     def _feed_readable(self) -> None:
         self.core.drain(time())
@@ -125,6 +136,8 @@ class Hub:
             if protocol.transport is not None:
                 protocol.transport.abort()
         await asyncio.sleep(0)
+        if self._timer is not None:
+            self._timer.cancel()
         self._loop.remove_reader(self.feed.fileno())
         await self._loop.run_in_executor(None, self.runner.close)
         self.feed.close()
@@ -196,6 +209,7 @@ class NotifyServer:
                 require_signing=options.require_signing,
                 encryption=options.encryption,
                 allow_anonymous=options.allow_anonymous,
+                oplocks=options.oplocks,
                 session_seconds=options.session_seconds,
                 bounds=options.bounds,
             )

@@ -22,6 +22,10 @@ class LogonError(Exception):
     """The logon fails; the reason is for the log, never for the client."""
 
 
+class TokenError(LogonError):
+    """It fails because the token is not what an exchange like this consists of."""
+
+
 @dataclass(slots=True, frozen=True)
 class Identity:
     """Somebody who logged on; `anonymous` only where the configuration allows it."""
@@ -89,7 +93,7 @@ class Acceptor:
                 return self._bare(token)
             return self._wrapped(spnego.parse(token))
         except (DerError, ntlm.NtlmError) as error:
-            raise LogonError(str(error)) from error
+            raise TokenError(str(error)) from error
 
     def _bare(self, token: bytes) -> Step:
         if ntlm.message_type(token) == 1:

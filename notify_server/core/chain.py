@@ -264,15 +264,17 @@ class Chain:
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
         if not connection.dialect and header.command != Command.SMB2_NEGOTIATE:
             raise Disconnect("a request before NEGOTIATE")
-        if header.flags & _RELATED:
-            if self.index == 0:
-                raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
-        else:
+        related = bool(header.flags & _RELATED)
+        if not related:
             self.session_id = header.session_id
             self.tree_id = header.tree_id
             self.file_id = RELATED_FILE_ID
             self.failed_create = None
         session = connection.sessions.get(self.session_id)
+        if related and (session is None or session.keys is None):
+            # Nothing before it, or nothing with a session, that it could be related to.
+            self.session_id = 0
+            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
         if self.sealed_by is not None and session is not self.sealed_by:
             raise Disconnect("sealed by another session than the header names")
         if session is not None and session.keys is not None:
@@ -389,10 +391,10 @@ class Chain:
             return
         self.responses = []
         parts = []
+        last = len(responses) - 1
         for index, response in enumerate(responses):
-            message = response.message
-            if index < len(responses) - 1:
-                message = pad8(message)
+            message = pad8(response.message) if last else response.message
+            if index < last:
                 message = (
                     message[:NEXT_COMMAND_AT]
                     + len(message).to_bytes(4, "little")

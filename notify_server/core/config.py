@@ -92,6 +92,7 @@ class Config:
     require_signing: bool = False
     encryption: Encryption = Encryption.OFFERED
     allow_anonymous: bool = False
+    oplocks: bool = True
     session_seconds: float = 0.0
     """Life of a session until the client must authenticate again; 0 is for ever."""
     bounds: Bounds = Bounds()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from notify_server.core.negotiation import capabilities, io_size, security_mode
-from notify_server.core.outcome import Disconnect, Outcome, Reply
+from notify_server.core.outcome import Disconnect, Job, Outcome, Reply
 from notify_server.wire.constants import CtlCode, Dialect, IoctlFlags
 from notify_server.wire.query import (
     IoctlRequest,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from notify_server.core.chain import Request
 
 _VALIDATE_SIZE: Final = 24
+_OBJECT_ID_SIZE: Final = 64
 
 
 def echo(request: Request) -> Outcome:
@@ -74,8 +75,25 @@ def _validate_negotiate_info(request: Request, body: IoctlRequest) -> Outcome:
     return Reply(pack_ioctl_response(body.ctl_code, body.file_id, output))
 
 
+def _object_id(request: Request, body: IoctlRequest) -> Outcome:
+    """FSCTL_CREATE_OR_GET_OBJECT_ID ([MS-FSCC] 2.3.1): made of the file's and volume's numbers."""
+    opened = request.open(body.file_id)
+    if body.max_output_response < _OBJECT_ID_SIZE:
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+
+    def work() -> Reply:
+        volume = opened.store.volume().serial_number.to_bytes(16, "little")
+        object_id = opened.index_number.to_bytes(16, "little")
+        output = (object_id + volume + object_id).ljust(_OBJECT_ID_SIZE, b"\0")
+        return Reply(pack_ioctl_response(body.ctl_code, opened.file_id, output))
+
+    request.busy = opened
+    return Job(work)
+
+
 _HANDLERS: Final[dict[int, Callable[[Request, IoctlRequest], Outcome]]] = {
     CtlCode.FSCTL_VALIDATE_NEGOTIATE_INFO: _validate_negotiate_info,
+    CtlCode.FSCTL_CREATE_OR_GET_OBJECT_ID: _object_id,
 }
 
 _REFUSALS: Final[dict[int, NtStatus]] = {

@@ -81,6 +81,7 @@ def write(request: Request) -> Outcome:
     locks = request.connection.server.locks
     if locks.conflicts(opened, body.offset, len(body.data), exclusive=True):
         raise StatusError(NtStatus.STATUS_FILE_LOCK_CONFLICT)
+    request.connection.server.oplocks.written(opened)
     store, handle = opened.store, opened.handle
 
     def work() -> int:

