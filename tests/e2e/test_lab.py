@@ -190,9 +190,9 @@ def test_a_killed_server_is_a_server_crash_and_the_others_go_on(lab: Lab) -> Non
     child = lab.popen("run-scenarios", "--server", "samba,py", "--json")
     runs = lab.root / ".lab/runs"
     deadline = time.monotonic() + 60
-    before = {path.name for path in runs.iterdir()}
+    before = {path.name for path in runs.glob("*")}
     while time.monotonic() < deadline:
-        new = [path for path in runs.iterdir() if path.name not in before]
+        new = [path for path in runs.glob("*") if path.name not in before]
         if new and list(new[0].glob("samba/*")):
             break
         time.sleep(0.02)
