@@ -68,6 +68,7 @@ class Interpreter:
         self._index = -1
         self._connections: dict[str, Connection] = {}
         self._opens: dict[str, bytes] = {}
+        self._trees: dict[str, int] = {}
         self._exchanges: dict[str, Exchange] = {}
         self._actions: dict[type[Any], Callable[[Any], None]] = {
             model.Connect: self._connect,
@@ -137,9 +138,10 @@ class Interpreter:
             text = f"{request.command} answered {exchange.status}, the scenario needs {wanted}"
             raise Stopped("status", text, request.ref)
         assert exchange.final is not None
-        file_id = exchange.final["body"].get("file_id")
-        if request.opens and file_id:
-            self._opens[request.opens] = bytes.fromhex(file_id)
+        if request.opens and request.command == "TREE_CONNECT":
+            self._trees[request.opens] = exchange.final["header"]["tree_id"]
+        elif request.opens and "file_id" in exchange.final["body"]:
+            self._opens[request.opens] = bytes.fromhex(exchange.final["body"]["file_id"])
 
     def _no_response(self, connection: Connection, exchange: Exchange, stage: str) -> Stopped:
         if connection.closed:
@@ -150,7 +152,9 @@ class Interpreter:
     def _outgoing(self, connection: Connection, request: Request) -> Outgoing:
         command = Command[request.command]
         body: dict[str, Any] = dict(request.body)
-        if "path" in body:
+        if command is Command.TREE_CONNECT:
+            body["path"] = f"\\\\{self._job.host}\\{self._job.share}"
+        elif "path" in body:
             body["path"] = "\\".join(part for part in (self._job.directory, body["path"]) if part)
         if "target" in body:
             body["target"] = f"{self._job.directory}\\{body['target']}"
@@ -158,7 +162,11 @@ class Interpreter:
             body["file_id"] = self._file_id(request.file)
         override = dict(request.override)
         header = {key: value for key, value in override.items() if key in HEADER_FIELDS}
+        if request.tree:
+            header.setdefault("tree_id", self._trees[request.tree])
         body.update((key, value) for key, value in override.items() if key not in HEADER_FIELDS)
+        if isinstance(body.get("file_id"), str):
+            body["file_id"] = bytes.fromhex(body["file_id"])
         flags = int(HeaderFlags.SMB2_FLAGS_RELATED_OPERATIONS) if request.related else 0
         return Outgoing(
             request.ref,
@@ -177,6 +185,9 @@ class Interpreter:
         return self._opens[name]
 
     def _cancel(self, step: model.Cancel) -> None:
+        if not step.target:
+            self._connections[step.conn].cancel("", step.message_id, step.async_id)
+            return
         exchange = self._exchanges[step.target]
         if exchange.final is not None and not exchange.async_id:
             self._observe("skipped", index=self._index, why=f"{step.target} was never parked")

@@ -9,6 +9,7 @@ from typing import Any
 from lab.scenarios.model import (
     Expectation,
     ExpectCollected,
+    ExpectDelivered,
     ExpectDistinct,
     ExpectField,
     ExpectNoInterim,
@@ -81,5 +82,8 @@ _SENTENCES: Mapping[type[Any], Callable[[Any], str]] = {
     ExpectCollected: lambda e: f"{e.of} reports {_say_alternatives(e.alternatives, e.because)}",
     ExpectPending: lambda e: f"{e.of} is still unanswered",
     ExpectNoInterim: lambda e: f"{e.of} was answered without an interim response",
+    ExpectDelivered: lambda e: (
+        f"{_listed(e.refs)} together report {_say_alternatives(e.alternatives, e.because)}"
+    ),
     ExpectDistinct: lambda e: f"{e.field} differs between {_listed(e.refs)}",
 }

@@ -186,7 +186,9 @@ class Request:
     """One SMB2 request. `ref` names it; `file` names the open, or "all-ff", that gives its FileId.
 
     `must` lists the final statuses without which the rest of the scenario makes no sense (empty:
-    any is an observation like another). `override` replaces fields of header or body as built.
+    any is an observation like another). `override` replaces fields of header or body as built;
+    `tree` names a tree connect other than the connection's first. `opens` names what the response
+    will give: an open, or a tree connect.
     """
 
     command: str
@@ -198,6 +200,7 @@ class Request:
     wait: bool = True
     must: tuple[str, ...] = ()
     override: Fields = ()
+    tree: str = ""
 
 
 @dataclass(frozen=True)
@@ -221,12 +224,17 @@ class Send:
 
 @dataclass(frozen=True)
 class Cancel:
-    """CANCEL of `target` (MS-SMB2 3.2.4.24), naming it by AsyncId, MessageId, or both."""
+    """CANCEL of `target` (MS-SMB2 3.2.4.24), naming it by AsyncId, MessageId, or both.
+
+    Without a target, the ids are those given.
+    """
 
     conn: str
     target: str
     by_async_id: bool = True
     by_message_id: bool = False
+    async_id: int = 0
+    message_id: int = 0
     note: str = ""
 
 
@@ -361,8 +369,25 @@ class ExpectDistinct:
     rule: str = ""
 
 
+@dataclass(frozen=True)
+class ExpectDelivered:
+    """The records of all the final responses to `refs`, one after another, are such a list."""
+
+    step: int
+    refs: tuple[str, ...]
+    alternatives: tuple[tuple[Record, ...], ...]
+    because: str = ""
+    rule: str = ""
+
+
 Expectation: TypeAlias = (
-    ExpectField | ExpectRecords | ExpectCollected | ExpectPending | ExpectNoInterim | ExpectDistinct
+    ExpectField
+    | ExpectRecords
+    | ExpectCollected
+    | ExpectPending
+    | ExpectNoInterim
+    | ExpectDistinct
+    | ExpectDelivered
 )
 EXPECTATION_TYPES: Mapping[str, type[Any]] = {
     kind.__name__: kind
@@ -373,6 +398,7 @@ EXPECTATION_TYPES: Mapping[str, type[Any]] = {
         ExpectPending,
         ExpectNoInterim,
         ExpectDistinct,
+        ExpectDelivered,
     )
 }
 

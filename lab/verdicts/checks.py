@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.scenarios.model import (
     ExpectCollected,
+    ExpectDelivered,
     ExpectDistinct,
     ExpectField,
     ExpectNoInterim,
@@ -174,6 +175,21 @@ def check_distinct(wanted: ExpectDistinct, evidence: Evidence) -> Failure | None
     return None
 
 
+def check_delivered(wanted: ExpectDelivered, evidence: Evidence) -> Failure | None:
+    found: list[Record] = []
+    last = -1
+    for ref in wanted.refs:
+        if ref in evidence.collected:
+            found += [(action, name) for action, name in evidence.collected[ref]["records"]]
+            continue
+        at = evidence.find(ref, "final")
+        if at < 0:
+            return _missing(evidence, ref, "final")
+        last = max(last, at)
+        found += records(evidence.all[at])
+    return _compare(" and ".join(wanted.refs), found, wanted.alternatives, last)
+
+
 CHECKS: Mapping[type[Any], Callable[[Any, Evidence], Failure | None]] = {
     ExpectField: check_field,
     ExpectRecords: check_records,
@@ -181,4 +197,5 @@ CHECKS: Mapping[type[Any], Callable[[Any, Evidence], Failure | None]] = {
     ExpectPending: check_pending,
     ExpectNoInterim: check_no_interim,
     ExpectDistinct: check_distinct,
+    ExpectDelivered: check_delivered,
 }

@@ -21,6 +21,7 @@ from lab.scenarios.catalogue import load
 from lab.scenarios.model import (
     Expectation,
     ExpectCollected,
+    ExpectDelivered,
     ExpectDistinct,
     ExpectField,
     ExpectNoInterim,
@@ -88,6 +89,15 @@ def _bend_collected(wanted: ExpectCollected, lines: Lines, evidence: Evidence) -
     collected["records"].append(["REMOVED", "bent"])
 
 
+def _bend_delivered(wanted: ExpectDelivered, lines: Lines, evidence: Evidence) -> None:
+    collected = [x for x in lines if x["kind"] == "collected" and x["ref"] in wanted.refs]
+    if collected:
+        collected[-1]["records"].append(["REMOVED", "bent"])
+        return
+    finals = [lines[evidence.find(ref, "final")] for ref in wanted.refs]
+    next(f for f in finals if f["body"].get("records"))["body"]["records"][-1]["name"] += "x"
+
+
 def _bend_pending(wanted: ExpectPending, lines: Lines, evidence: Evidence) -> None:
     """The answer comes right after the request."""
     at = evidence.find(wanted.of, "final")
@@ -113,6 +123,7 @@ BENDERS: Mapping[type[Any], Any] = {
     ExpectPending: _bend_pending,
     ExpectNoInterim: _bend_no_interim,
     ExpectDistinct: _bend_distinct,
+    ExpectDelivered: _bend_delivered,
 }
 
 
@@ -144,6 +155,7 @@ def test_losing_any_response_to_a_notify_is_noticed(matrix: Matrix, scenario: Sc
         if line.get("command") == "CHANGE_NOTIFY" and line.get("stage") == "final"
     ]
     named = {getattr(wanted, "of", "") for wanted in scenario.expectations}
+    named |= {ref for wanted in scenario.expectations for ref in getattr(wanted, "refs", ())}
     for at in responses:
         if lines[at]["ref"] in named:
             lost = lines[:at] + lines[at + 1 :]

@@ -1,5 +1,6 @@
+from lab.scenarios.fields import FILE_NON_DIRECTORY_FILE, GENERIC_READ
 from lab.scenarios.model import FILE_NAME
-from lab.scenarios.script import FILE_NON_DIRECTORY_FILE, GENERIC_READ, Script, scenario
+from lab.scenarios.script import Script, scenario
 
 
 @scenario(

@@ -1,11 +1,6 @@
+from lab.scenarios.fields import FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, SYNCHRONIZE
 from lab.scenarios.model import FILE_NAME
-from lab.scenarios.script import (
-    FILE_LIST_DIRECTORY,
-    FILE_READ_ATTRIBUTES,
-    SYNCHRONIZE,
-    Script,
-    scenario,
-)
+from lab.scenarios.script import Script, scenario
 
 
 @scenario(

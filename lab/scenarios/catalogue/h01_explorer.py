@@ -1,5 +1,6 @@
+from lab.scenarios.fields import FILE_OPEN, SHARE_ALL
 from lab.scenarios.model import FILE_NAME, CompletionFilter, nonzero
-from lab.scenarios.script import FILE_OPEN, SHARE_ALL, Script, scenario
+from lab.scenarios.script import Script, scenario
 
 # What Windows Explorer sends, field by field.
 ACCESS = 0x00100081  # SYNCHRONIZE | FILE_READ_ATTRIBUTES | FILE_LIST_DIRECTORY

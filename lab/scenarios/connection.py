@@ -1,0 +1,258 @@
+"""Recording a scenario: connections, handles, and the requests on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lab.scenarios import model
+from lab.scenarios.changes import Changes
+from lab.scenarios.fields import (
+    ALL_FF,
+    FILE_DIRECTORY_FILE,
+    FILE_LIST_DIRECTORY,
+    FILE_OPEN,
+    FILE_READ_ATTRIBUTES,
+    SHARE_ALL,
+)
+from lab.scenarios.model import Request, Scalar
+from lab.scenarios.replies import Collected, Notify, Reply
+
+if TYPE_CHECKING:
+    from lab.scenarios.script import Script
+
+SUCCESS = ("STATUS_SUCCESS",)
+
+
+@dataclass(frozen=True)
+class Conn(Changes):
+    """A connection with one session; `tree` names another tree connect than its first."""
+
+    script: Script
+    name: str
+    tree: str = ""
+
+    # -- single requests ------------------------------------------------------------------------
+
+    def send(self, *requests: Request, note: str = "") -> None:
+        """One request, or a compound of several, as one transport message."""
+        addressed = tuple(replace(request, tree=self.tree) for request in requests)
+        self.script.step(model.Send(self.name, addressed, note=note))
+
+    def attempt(self, request: Request, *statuses: str, note: str, because: str = "") -> None:
+        """A request whose answer is judged, not presupposed."""
+        self.send(replace(request, must=()), note=f"{self.name}: {note}")
+        Reply(self.script, request.ref, "final").status(*statuses, because=because)
+
+    def echo(self) -> None:
+        request = Request("ECHO", self.script.fresh("echo"), must=SUCCESS)
+        self.send(request, note=f"{self.name}: ECHO")
+
+    def create_request(
+        self,
+        path: str,
+        opens: str,
+        *,
+        access: int,
+        share: int = SHARE_ALL,
+        disposition: int = FILE_OPEN,
+        options: int = 0,
+        maximal_access: bool = False,
+        must: Sequence[str] = SUCCESS,
+        override: Mapping[str, Scalar] | None = None,
+    ) -> Request:
+        return Request(
+            "CREATE",
+            self.script.fresh("create"),
+            body=(
+                ("path", path),
+                ("desired_access", access),
+                ("share_access", share),
+                ("create_disposition", disposition),
+                ("create_options", options),
+                ("maximal_access", maximal_access),
+            ),
+            opens=opens,
+            must=tuple(must),
+            override=_fields(override),
+        )
+
+    def open(self, path: str, **create: Any) -> Open:
+        """Open what exists; `create` as in `create_request`."""
+        return self.opened(f"open {path or 'the directory'}", path, **create)
+
+    def open_directory(
+        self, path: str = "", *, access: int = FILE_LIST_DIRECTORY | FILE_READ_ATTRIBUTES
+    ) -> Open:
+        return self.open(path, access=access, options=FILE_DIRECTORY_FILE)
+
+    def open_and_notify(
+        self, path: str, *, create: Mapping[str, Any], notify: Mapping[str, Any]
+    ) -> tuple[Open, Notify]:
+        """CREATE and, related to it, CHANGE_NOTIFY with an all-FF FileId, in one compound."""
+        opened = Open(self, self.script.fresh("open"))
+        request = opened.notify_request(**notify)
+        request = replace(request, file=ALL_FF, related=True)
+        self.send(
+            self.create_request(path, opened.name, **create),
+            request,
+            note=f"{self.name}: compound CREATE {path or 'the directory'} + CHANGE_NOTIFY",
+        )
+        return opened, Notify(self, request.ref)
+
+    # -- session and tree -----------------------------------------------------------------------
+
+    def tree_connect(self) -> Conn:
+        """The same session, through another tree connect to the share."""
+        name = self.script.fresh("tree")
+        request = Request("TREE_CONNECT", self.script.fresh("tcon"), opens=name, must=SUCCESS)
+        self.send(request, note=f"{self.name}: TREE_CONNECT as {name}")
+        return replace(self, tree=name)
+
+    def tree_disconnect(self) -> None:
+        request = Request("TREE_DISCONNECT", self.script.fresh("tdis"))
+        self.attempt(
+            request, "STATUS_SUCCESS", note=f"TREE_DISCONNECT of {self.tree or 'its tree'}"
+        )
+
+    def log_off(self) -> None:
+        request = Request("LOGOFF", self.script.fresh("logoff"))
+        self.attempt(request, "STATUS_SUCCESS", note="LOGOFF")
+
+    def drop(self) -> None:
+        """Close the TCP connection without a word."""
+        self.script.step(model.Drop(self.name, note=f"{self.name}: the connection is lost"))
+
+    def cancel_unknown(self, *, async_id: int = 0, message_id: int = 0) -> None:
+        """CANCEL that names nothing that waits."""
+        what = f"AsyncId {async_id}" if async_id else f"MessageId {message_id}"
+        self.script.step(
+            model.Cancel(
+                self.name,
+                "",
+                async_id=async_id,
+                message_id=message_id,
+                note=f"{self.name}: CANCEL of {what}, which nothing has",
+            )
+        )
+
+    def opened(self, note: str, path: str, **create: Any) -> Open:
+        name = self.script.fresh("open")
+        request = self.create_request(path, name, **create)
+        self.send(request, note=f"{self.name}: {note}")
+        return Open(self, name)
+
+
+@dataclass(frozen=True)
+class Open:
+    """An open file or directory, by its name in the scenario."""
+
+    conn: Conn
+    name: str
+
+    def close(self) -> None:
+        request = Request("CLOSE", self.conn.script.fresh("close"), file=self.name, must=SUCCESS)
+        self.conn.send(request)
+
+    def close_expecting(self, *statuses: str) -> Reply:
+        """CLOSE whose answer is judged, not presupposed."""
+        request = Request("CLOSE", self.conn.script.fresh("close"), file=self.name)
+        self.conn.send(request, note=f"{self.conn.name}: close {self.name}")
+        reply = Reply(self.conn.script, request.ref, "final")
+        reply.status(*statuses)
+        return reply
+
+    def set_info(self, info_class: int, **body: Scalar) -> None:
+        request = Request(
+            "SET_INFO",
+            self.conn.script.fresh("setinfo"),
+            body=(("file_info_class", info_class), *body.items()),
+            file=self.name,
+            must=SUCCESS,
+        )
+        self.conn.send(request)
+
+    def write(self, length: int, offset: int = 0) -> None:
+        request = Request(
+            "WRITE",
+            self.conn.script.fresh("write"),
+            body=(("length", length), ("offset", offset)),
+            file=self.name,
+            must=SUCCESS,
+        )
+        self.conn.send(request)
+
+    def notify_request(
+        self,
+        completion_filter: int,
+        *,
+        tree: bool = False,
+        length: int = 4096,
+        override: Mapping[str, Scalar] | None = None,
+    ) -> Request:
+        return Request(
+            "CHANGE_NOTIFY",
+            self.conn.script.fresh("notify"),
+            body=_notify_body(completion_filter, tree, length),
+            file=self.name,
+            wait=False,
+            override=_fields(override),
+        )
+
+    def notify(
+        self,
+        completion_filter: int,
+        *,
+        tree: bool = False,
+        length: int = 4096,
+        override: Mapping[str, Scalar] | None = None,
+    ) -> Notify:
+        request = self.notify_request(
+            completion_filter, tree=tree, length=length, override=override
+        )
+        watch = "tree of " if tree else ""
+        self.conn.send(
+            request,
+            note=f"{self.conn.name}: CHANGE_NOTIFY {request.ref} on {watch}{self.name}, "
+            f"filter 0x{completion_filter:x}, {length} bytes",
+        )
+        return Notify(self.conn, request.ref)
+
+    def collect(
+        self,
+        completion_filter: int,
+        *,
+        tree: bool = False,
+        length: int = 4096,
+        until: str = "",
+        first: Notify | None = None,
+    ) -> Collected:
+        """Re-arm until a record named `until` came, or (if empty) until a request stays parked."""
+        script = self.conn.script
+        ref = script.fresh("collect")
+        script.step(
+            model.Collect(
+                self.conn.name,
+                ref,
+                self.name,
+                _notify_body(completion_filter, tree, length),
+                first=first.ref if first else "",
+                until=until,
+                note=f"{self.conn.name}: CHANGE_NOTIFY on {self.name} "
+                + (f"until {until} is reported" if until else "until one stays parked"),
+            )
+        )
+        return Collected(self.conn, ref)
+
+
+def _notify_body(completion_filter: int, tree: bool, length: int) -> model.Fields:
+    return (
+        ("completion_filter", int(completion_filter)),
+        ("watch_tree", tree),
+        ("output_buffer_length", length),
+    )
+
+
+def _fields(mapping: Mapping[str, Scalar] | None) -> model.Fields:
+    return tuple((mapping or {}).items())
