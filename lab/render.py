@@ -41,7 +41,6 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
     },
 }
 CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
-KVM = Path("/dev/kvm")
 DOCKERIGNORE = b"etc/\n"
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -285,6 +284,8 @@ def configuration_hash(folder: Path) -> str:
 
 def compose_environment(settings: Settings, accelerator: str, rendered: Path) -> dict[str, str]:
     """The variables that docker-compose.yml uses; `accelerator` is kvm or tcg once resolved."""
+    from lab.engine.accelerator import compose_variables
+
     configurations = {
         f"LAB_CONFIG_{node.upper()}": configuration_hash(rendered / node) for node in NODES
     }
@@ -299,25 +300,12 @@ def compose_environment(settings: Settings, accelerator: str, rendered: Path) ->
         "LAB_KSMBD_MEMORY": str(settings.ksmbd.memory),
         "LAB_KSMBD_ACCELERATOR": accelerator,
         "LAB_KSMBD_DEBUG": settings.ksmbd.debug,
-        **_kvm(accelerator),
+        **compose_variables(accelerator),
         "LAB_PY_LOG_LEVEL": settings.py.log_level,
         "LAB_UID": str(os.getuid()),
         "LAB_GID": str(os.getgid()),
         **configurations,
     }
-
-
-def _kvm(accelerator: str) -> dict[str, str]:
-    """The device that the guest's container gets, and the group that may open it."""
-    if accelerator != "kvm":
-        return {"LAB_KVM_DEVICE": os.devnull}
-    try:
-        group = KVM.stat().st_gid
-    except OSError as error:
-        raise LabFailed(
-            f"{KVM} cannot be used: {error.strerror}", "set [ksmbd] accelerator to auto or tcg"
-        ) from None
-    return {"LAB_KVM_DEVICE": str(KVM), "LAB_KVM_GID": str(group)}
 
 
 def write_compose_environment(paths: LabPaths, settings: Settings, accelerator: str) -> None:

@@ -31,8 +31,11 @@ LOOK_AT_CONTAINER_S = 1.0
 CONTAINER_DEADLINE_S = 30.0
 GUEST_DEADLINE_S: Mapping[str, float] = {"kvm": 30.0, "tcg": 90.0}
 CONSOLE_LINES = 20
+ENOUGH_RESTARTS = 4  # by the engine, after which waiting for a container is in vain
 
-_PANIC = re.compile(r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: ).*$", re.MULTILINE)
+_PANIC = re.compile(
+    r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: |LAB guest ended: ).*$", re.MULTILINE
+)
 
 
 class _Stopped(Exception):
@@ -74,6 +77,7 @@ class Waiter:
         self._stop = threading.Event()
         self._guest_deadline_s = GUEST_DEADLINE_S[accelerator]
         self._guest_replaced = False
+        self._guest_restarts: int | None = None  # by the engine, as first seen
 
     def wait(self) -> Healthy:
         """Return when all nodes are healthy; raise what the first failing one raised."""
@@ -125,6 +129,7 @@ class Waiter:
         self._poll("front", through, lambda timeout: self._probe("front", timeout))
 
     def _wait_for_guest(self) -> None:
+        self._restarted_by_engine()
         for attempt in ("first", "second"):
             try:
                 self._poll(
@@ -145,7 +150,16 @@ class Waiter:
         say("a new guest takes its place")
         self._guest_replaced = True
         self._started_at = time.time()
-        self._lab.engine.restart("ksmbd")
+        if not self._restarted_by_engine():
+            self._lab.engine.restart("ksmbd")
+
+    def _restarted_by_engine(self) -> bool:
+        """Whether the engine has made a new guest already, because the old one had ended."""
+        info = self._lab.engine.containers().get("ksmbd")
+        count = info.restart_count if info else 0
+        if self._guest_restarts is None:
+            self._guest_restarts = count
+        return count > self._guest_restarts
 
     def _probe(self, name: str, timeout: float) -> None:
         lab = self._lab
@@ -184,6 +198,8 @@ class Waiter:
             raise self._failure(name, "has no container any more")
         if info.state in ("exited", "dead"):
             raise self._failure(name, f"ended with exit code {info.exit_code}")
+        if name != "ksmbd" and info.restart_count >= ENOUGH_RESTARTS:
+            raise self._failure(name, f"ends again and again, with exit code {info.exit_code}")
         if name == "ksmbd" and not self._guest_replaced:
             panic = panic_line(self._lab.engine.logs(name, since=self._started_at))
             if panic:

@@ -54,7 +54,7 @@ def show_nodes(out: Console, now: LabStatus) -> None:
         health = Text("healthy", "green") if node.healthy else Text("not healthy", "red")
         shown = [f"{key} {value}" for key, value in node.versions.items()]
         if node.restarts:
-            shown.append(f"restarted {node.restarts} times")
+            shown.append("restarted once" if node.restarts == 1 else f"restarted {node.restarts}x")
         table.add_row(
             node.name + marker,
             node.state,
