@@ -98,16 +98,22 @@ class Share:
         return path.removeprefix(str(self.root)).lstrip("/")
 
 
-@pytest.fixture(params=["inotify"])
-def source(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=["inotify", "fanotify"])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each test runs with both sources; fanotify where root's rights and the disk allow it."""
+    kind = str(request.param)
+    try:
+        open_feed(kind, roots=[str(tmp_path)]).close()
+    except OSError as error:
+        pytest.skip(f"{kind} is not to be had here: {error}")
+    return kind
 
 
 @pytest.fixture
 def share(source: str, tmp_path: Path) -> Iterator[Share]:
     root = tmp_path / "share"
     root.mkdir()
-    feed = open_feed(source, FeedBounds(retry_seconds=RETRY))
+    feed = open_feed(source, FeedBounds(retry_seconds=RETRY), [str(root)])
     files = OpenFiles()
     store = LocalStore(str(root), feed, files, "TEST")
     yield Share(Path(store.root), store, feed, files)

@@ -1,0 +1,394 @@
+"""fanotify as a source of changes: one mark sees a whole file system, so WATCH_TREE costs no more
+than a flat watch, however many directories there are.
+
+What that asks for:
+
+- Events name directories by file handle. The path is looked up and remembered; renames of
+  directories move what is remembered. A directory that is gone by the time its events are read is
+  found through the event that removed it, which names it as its target.
+- The kernel merges what one process did to one name until it is read: one event may say that the
+  name came, changed and went. Whether it is there now tells the order of coming and going.
+- Most of what happens on a file system is of no interest: whoever watches nothing at or above a
+  directory costs a look into a table.
+- A file system below a watched tree needs a mark of its own; one that can have none (overlayfs,
+  some network ones) makes `ChangesLost`, now and at each retry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from notify_server.fs import fanotify
+from notify_server.fs.api import FeedBounds, FeedStatistics
+from notify_server.fs.fanotify import FanotifyEvent, FileHandle
+from notify_server.fs.feed import Echoes, Kind, Operation
+from notify_server.fs.names import to_wire
+from notify_server.fs.timer import Timer
+from notify_server.fs.watched import join, name_of, parent_of
+from notify_server.notify.change import ChangesLost, DirectoryDoomed, DirectoryMoved, Event
+from notify_server.notify.classes import Operation as Done
+from notify_server.notify.classes import added, done, removed, renamed
+
+log = logging.getLogger("notify_server.fs")
+
+_MASK: Final = (
+    fanotify.CREATE
+    | fanotify.DELETE
+    | fanotify.MODIFY
+    | fanotify.ATTRIB
+    | fanotify.RENAME
+    | fanotify.ONDIR
+)
+_BUFFER: Final = 1 << 16
+_ROUNDS: Final = 64
+_REMEMBERED: Final = 1 << 16
+_KINDS: Final = (Kind.CREATE, Kind.MODIFY, Kind.ATTRIB, Kind.DELETE)
+
+
+class _Part:
+    """One handle's watch."""
+
+    __slots__ = ("marks", "path", "tree")
+
+    def __init__(self, path: str, tree: bool) -> None:
+        self.path = path
+        self.tree = tree
+        self.marks: list[bytes] = []
+
+
+class _Mark:
+    """A file system that is seen, for as long as somebody watches on it."""
+
+    __slots__ = ("mount", "parts", "path")
+
+    def __init__(self, path: str, mount: int) -> None:
+        self.path = path
+        self.mount = mount
+        self.parts = 0
+
+
+class FanotifySource:
+    """See the module; implements `feed.Source`."""
+
+    name = "fanotify"
+
+    def __init__(self, bounds: FeedBounds | None = None) -> None:
+        self.bounds = bounds or FeedBounds()
+        self.statistics = FeedStatistics()
+        self._group = fanotify.init()
+        self._timer = Timer()
+        self._epoll = select.epoll()
+        self._epoll.register(self._group, select.EPOLLIN)
+        self._epoll.register(self._timer.fileno(), select.EPOLLIN)
+        self._marks: dict[bytes, _Mark] = {}
+        self._watched: dict[str, set[_Part]] = {}
+        self._unseen: set[_Part] = set()  # parts with a file system that has no mark
+        self._waiting = False
+        self._paths: dict[FileHandle, str] = {}
+        self._named: dict[FileHandle, tuple[FileHandle, str]] = {}  # by events being read
+        self._out: list[Event | Operation] = []
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        self._epoll.close()
+        self._timer.close()
+        for mark in self._marks.values():
+            os.close(mark.mount)
+        os.close(self._group)
+
+    def probe(self, path: str) -> None:
+        """Raises OSError unless `path` can be watched and its handles can be opened."""
+        part = _Part(path, False)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            mount = self._mark(part, path)
+            os.close(fanotify.open_by_handle(mount.mount, fanotify.handle_of(fd)))
+        finally:
+            os.close(fd)
+            self._unmark(part)
+
+    # Watching
+
+    def watch(self, path: str, fd: int, tree: bool, root: str) -> _Part:
+        part = _Part(path, tree)
+        self._watched.setdefault(path, set()).add(part)
+        self.statistics.directories = len(self._watched)
+        self._see(part)
+        return part
+
+    def _see(self, part: _Part) -> None:
+        """Mark each file system that the part looks at."""
+        places = [part.path, *(_mounts_below(part.path) if part.tree else ())]
+        for place in places:
+            try:
+                self._mark(part, place)
+            except OSError as error:
+                self._unseen.add(part)
+                self._degrade(part.path, place, error)
+
+    def _mark(self, part: _Part, path: str) -> _Mark:
+        mount = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fsid = fanotify.fsid_of(mount)
+        mark = self._marks.get(fsid)
+        if mark is None:
+            try:
+                fanotify.mark(self._group, path, _MASK)
+            except OSError:
+                os.close(mount)
+                raise
+            mark = self._marks[fsid] = _Mark(path, mount)
+        else:
+            os.close(mount)
+        if fsid not in part.marks:
+            part.marks.append(fsid)
+            mark.parts += 1
+        return mark
+
+    def _unmark(self, part: _Part) -> None:
+        for fsid in part.marks:
+            mark = self._marks[fsid]
+            mark.parts -= 1
+            if not mark.parts:
+                del self._marks[fsid]
+                with contextlib.suppress(OSError):
+                    fanotify.mark(self._group, f"/proc/self/fd/{mark.mount}", _MASK, remove=True)
+                os.close(mark.mount)
+        part.marks.clear()
+        if not self._marks:
+            self._paths.clear()
+
+    def unwatch(self, watched: object) -> None:
+        assert isinstance(watched, _Part)
+        parts = self._watched.get(watched.path)
+        if parts is not None:
+            parts.discard(watched)
+            if not parts:
+                del self._watched[watched.path]
+        self._unseen.discard(watched)
+        self._unmark(watched)
+        self.statistics.directories = len(self._watched)
+
+    def extend(self) -> bool:
+        return False
+
+    def _degrade(self, path: str, place: str, error: OSError) -> None:
+        message = (
+            f"watch: changes on the file system of {place} cannot be seen ({error.strerror}); "
+            f"watchers of {path} are told to enumerate, again in {self.bounds.retry_seconds:g} s"
+        )
+        log.warning("%s", message)
+        self.statistics.failures.append(message)
+        del self.statistics.failures[:-16]
+        self._out.append(ChangesLost(to_wire(path)))
+        self._timer.set(self.bounds.retry_seconds)
+        self._waiting = True
+
+    def _retry(self) -> None:
+        unseen, self._unseen = self._unseen, set()
+        for part in unseen:
+            self._see(part)
+            if part not in self._unseen:
+                self._out.append(ChangesLost(to_wire(part.path)))
+
+    # Reading
+
+    def read(self, echoes: Echoes) -> Sequence[Event | Operation]:
+        for _ in range(_ROUNDS):
+            events = self._take()
+            if not events:
+                break
+            self._named.update(
+                (
+                    event.target,
+                    (event.new_directory or event.directory, event.new_name or event.name),
+                )
+                for event in events
+                if event.target and event.directory and event.mask & fanotify.ONDIR
+            )
+            for event in events:
+                self._translate(event, echoes)
+        self._named.clear()
+        if self._waiting and self._timer.expired():
+            self._waiting = False
+            self._retry()
+        out, self._out = self._out, []
+        return out
+
+    def _take(self) -> list[FanotifyEvent]:
+        try:
+            events = fanotify.parse(os.read(self._group, _BUFFER))
+        except BlockingIOError:
+            return []
+        self.statistics.events += len(events)
+        return events
+
+    def _translate(self, event: FanotifyEvent, echoes: Echoes) -> None:
+        if event.mask & fanotify.Q_OVERFLOW:
+            self.statistics.overflows += 1
+            log.warning("watch: the fanotify queue overflowed (fs.fanotify.max_queued_events)")
+            self._paths.clear()
+            self._out.append(ChangesLost())
+            return
+        directory = self._path(event.directory)
+        if directory is None:
+            return
+        name = event.name
+        if name in (".", ""):
+            # The directory itself: for those who watch the one that it is in.
+            directory, name = parent_of(directory), name_of(directory)
+            if not name:
+                return
+        if event.mask & fanotify.RENAME:
+            self._renamed(event, directory, echoes)
+            return
+        if self._concerns(directory):
+            self._changed(event, directory, name, echoes)
+        if event.mask & fanotify.DELETE and event.mask & fanotify.ONDIR:
+            self._gone(join(directory, name))
+
+    def _concerns(self, directory: str) -> bool:
+        """Whether what happens in a directory is seen by anybody."""
+        if directory in self._watched:
+            return True
+        while len(directory) > 1:
+            directory = parent_of(directory)
+            if any(part.tree for part in self._watched.get(directory, ())):
+                return True
+        return False
+
+    def _changed(self, event: FanotifyEvent, directory: str, name: str, echoes: Echoes) -> None:
+        """Each kind that an event says, in an order in which it may have happened."""
+        is_directory = bool(event.mask & fanotify.ONDIR)
+        key = to_wire(directory), to_wire(name)
+        kinds = [kind for kind in _KINDS if event.mask & kind]
+        if event.mask & fanotify.CREATE and event.mask & fanotify.DELETE:
+            # It came and went: if it is there now, it went first.
+            there = os.path.lexists(join(directory, name))
+            kinds = [Kind.DELETE, *kinds[:-1]] if there else kinds
+        for kind in kinds:
+            operation = echoes.take(directory, name, int(kind))
+            if operation is not None:
+                self.statistics.echoes += 1
+                self._out.append(operation)
+            elif kind is Kind.CREATE:
+                self._out.append(added(*key, is_directory=is_directory))
+            elif kind is Kind.DELETE:
+                self._out.append(removed(*key, is_directory=is_directory))
+            elif kind is Kind.MODIFY:
+                self._out.append(done(Done.DATA_CHANGED_BESIDE, *key))
+            else:
+                self._out.append(done(Done.INODE_CHANGED_BESIDE, *key))
+
+    def _renamed(self, event: FanotifyEvent, directory: str, echoes: Echoes) -> None:
+        target = self._path(event.new_directory)
+        if target is None:
+            return
+        old, new = join(directory, event.name), join(target, event.new_name)
+        is_directory = bool(event.mask & fanotify.ONDIR)
+        left = echoes.take(directory, event.name, int(Kind.MOVED_FROM))
+        arrived = echoes.take(target, event.new_name, int(Kind.MOVED_TO))
+        operation = left or arrived
+        if operation is not None:
+            self.statistics.echoes += 1
+            self._out.append(operation)
+        else:
+            self._out += self._told(
+                renamed(
+                    to_wire(directory),
+                    to_wire(event.name),
+                    to_wire(target),
+                    to_wire(event.new_name),
+                    is_directory=is_directory,
+                ),
+                directory,
+                target,
+                old,
+            )
+        if is_directory:
+            self._moved(old, new)
+
+    def _told(self, events: list[Event], directory: str, target: str, old: str) -> Iterator[Event]:
+        """Of a rename what somebody may see: it may have begun, or ended, where nobody looks."""
+        inside = old + "/"
+        for event in events:
+            if isinstance(event, DirectoryMoved):
+                if any(path == old or path.startswith(inside) for path in self._watched):
+                    yield event
+            elif self._concerns(directory if event is events[0] else target):
+                yield event
+
+    def _moved(self, old: str, new: str) -> None:
+        """What is remembered of a directory and below follows it."""
+        inside = old + "/"
+        for handle, path in self._paths.items():
+            if path == old or path.startswith(inside):
+                self._paths[handle] = new + path[len(old) :]
+        for path in [p for p in self._watched if p == old or p.startswith(inside)]:
+            parts = self._watched.pop(path)
+            for part in parts:
+                part.path = new + path[len(old) :]
+                self._watched.setdefault(part.path, set()).add(part)
+
+    def _gone(self, path: str) -> None:
+        inside = path + "/"
+        for handle in [h for h, p in self._paths.items() if p == path or p.startswith(inside)]:
+            del self._paths[handle]
+        if path in self._watched and not os.path.isdir(path):
+            self._out.append(DirectoryDoomed(to_wire(path)))
+
+    # Handles
+
+    def _path(self, handle: FileHandle | None) -> str | None:
+        """Where a directory is, or was when it was last heard of."""
+        if handle is None:
+            return None
+        path = self._paths.get(handle)
+        if path is None:
+            path = self._look_up(handle)
+            if path is None:
+                return None
+            if len(self._paths) >= _REMEMBERED:
+                self._paths.clear()
+            self._paths[handle] = path
+        return path
+
+    def _look_up(self, handle: FileHandle) -> str | None:
+        mark = self._marks.get(handle[0])
+        if mark is None:
+            return None
+        try:
+            fd = fanotify.open_by_handle(mark.mount, handle)
+        except OSError:
+            # Removed since: the event that says so is queued, or was read just now.
+            return self._named_path(handle)
+        try:
+            path = os.readlink(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+        return self._named_path(handle) if path.endswith(" (deleted)") else path
+
+    def _named_path(self, handle: FileHandle) -> str | None:
+        named = self._named.get(handle)
+        if named is None:
+            return None
+        above = self._path(named[0])
+        return None if above is None else join(above, named[1])
+
+
+def _mounts_below(path: str) -> list[str]:
+    """File systems that are mounted in a tree."""
+    inside = join(path, "")
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        place = line.split(" ")[4].encode().decode("unicode_escape")
+        if place.startswith(inside) and os.path.isdir(place):
+            found.append(place)
+    return found
