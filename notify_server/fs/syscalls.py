@@ -75,3 +75,12 @@ def birth_time_ns(fd: int) -> int | None:
         return None
     seconds, nanoseconds = struct.unpack_from("=qI", buffer, 80)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
+
+
+def reserve(fd: int, size: int) -> None:
+    """Reserve room for a file of this size, which stays as long as it is (fallocate(2)).
+
+    Best effort: a file system that cannot, or a descriptor that may not write, reserves nothing.
+    """
+    keep_size = 1
+    _libc.fallocate(fd, keep_size, ctypes.c_longlong(0), ctypes.c_longlong(size))

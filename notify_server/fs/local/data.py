@@ -12,6 +12,7 @@ from notify_server.fs.feed import Kind
 from notify_server.fs.handle import LocalHandle
 from notify_server.fs.local.base import StoreBase, as_local, expect_attrib, statuses
 from notify_server.fs.names import to_wire
+from notify_server.fs.syscalls import reserve
 from notify_server.notify.classes import Operation as Done
 from notify_server.notify.classes import done
 from notify_server.wire.status import NtStatus, StatusError
@@ -99,6 +100,8 @@ class Data(StoreBase):
         local = as_local(handle)
         if size < self.attributes(handle).end_of_file:
             self.set_end_of_file(local, size)
+        elif not local.stream and not local.is_directory:
+            reserve(local.fd, size)
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> int:

@@ -18,10 +18,14 @@ from notify_server.fs.syscalls import RENAME_NOREPLACE, renameat2
 from notify_server.fs.watched import join
 from notify_server.notify.classes import Operation as Done
 from notify_server.notify.classes import added, done, removed, renamed
+from notify_server.wire.constants import AccessMask, ShareAccess
 from notify_server.wire.fscc import FileAttributes
 from notify_server.wire.status import NtStatus, StatusError
 
 _READONLY: Final = int(FileAttributes.FILE_ATTRIBUTE_READONLY)
+
+_ADD_FILE: Final = int(AccessMask.FILE_ADD_FILE)
+_READ_WRITE: Final = int(ShareAccess.FILE_SHARE_READ | ShareAccess.FILE_SHARE_WRITE)
 
 
 class Naming(StoreBase):
@@ -64,6 +68,9 @@ class Naming(StoreBase):
             return
         if new.startswith(old + "/"):
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+        # Windows opens the directory that gets the name, and shares reading and writing;
+        # smbtorture smb2.rename counts on it.
+        self.files.check(key_of(os.fstat(target.parent)), "", _ADD_FILE, _READ_WRITE)
         replaced = False
         if target.fd >= 0 and key_of(os.fstat(target.fd)) != handle.file.key:
             self._check_replaceable(target, replace)

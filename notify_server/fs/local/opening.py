@@ -14,7 +14,7 @@ from notify_server.fs.handle import LocalHandle
 from notify_server.fs.local.base import StoreBase, check_deletable, expect_attrib, key_of, statuses
 from notify_server.fs.names import ParsedName, parse, to_wire
 from notify_server.fs.resolve import Found
-from notify_server.fs.syscalls import birth_time_ns
+from notify_server.fs.syscalls import birth_time_ns, reserve
 from notify_server.fs.watched import join
 from notify_server.notify.classes import Operation as Done
 from notify_server.notify.classes import added, done
@@ -126,8 +126,7 @@ class Opening(StoreBase):
             expect_attrib(operation, directory, name)
             os.setxattr(handle.proc, xattrs.SECURITY, request.security_descriptor)
         if request.allocation_size and not handle.is_directory and not handle.stream:
-            with contextlib.suppress(OSError):
-                os.posix_fallocate(handle.fd, 0, 0)
+            reserve(handle.fd, request.allocation_size)
 
     def _open_existing(self, request: OpenRequest, name: ParsedName, found: Found) -> Opened:
         """[MS-FSA] 2.1.5.1.2."""

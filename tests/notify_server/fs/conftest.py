@@ -62,7 +62,12 @@ class Share:
         ).handle
 
     def watch(self, path: str = "", *, tree: bool = True) -> Handle:
-        handle = self.open(path, options=CreateOptions.FILE_DIRECTORY_FILE).handle
+        """As Explorer does: without DELETE, which would keep others from renaming in it."""
+        handle = self.open(
+            path,
+            access=AccessMask.FILE_LIST_DIRECTORY | AccessMask.FILE_READ_ATTRIBUTES,
+            options=CreateOptions.FILE_DIRECTORY_FILE,
+        ).handle
         self.store.watch(handle, tree)
         self.feed.drain()
         return handle

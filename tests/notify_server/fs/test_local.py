@@ -420,6 +420,33 @@ def test_renames_that_are_refused(share, target, status) -> None:
         share.store.rename(share.open("a").handle, target, False)
 
 
+@pytest.mark.parametrize(
+    ("access", "others", "conflict"),
+    [
+        (AccessMask.FILE_READ_DATA | AccessMask.DELETE, 7, True),
+        (AccessMask.FILE_READ_DATA, 0, True),
+        (AccessMask.FILE_READ_DATA, 7, False),
+        (AccessMask.FILE_READ_ATTRIBUTES, 0, False),
+    ],
+)
+def test_a_directory_that_gets_a_name_must_be_shared(share, access, others, conflict) -> None:
+    (share.root / "d").mkdir()
+    handle = share.create("d\\f")
+    share.open("d", access=access, share=others)
+    if conflict:
+        with refused(NtStatus.STATUS_SHARING_VIOLATION):
+            share.store.rename(handle, "d\\g", False)
+    else:
+        share.store.rename(handle, "d\\g", False)
+
+
+def test_room_can_be_reserved(share) -> None:
+    handle = share.create("f")
+    share.store.set_allocation_size(handle, 1 << 20)
+    now = share.store.attributes(handle)
+    assert (now.end_of_file, now.allocation_size) == (0, 1 << 20)
+
+
 def test_link(share) -> None:
     share.watch()
     handle = share.create("f")
