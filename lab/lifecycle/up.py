@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lab import render, secrets
 from lab.lifecycle import names, ports
@@ -46,7 +46,7 @@ def up(lab: Lab) -> Up:
     """Bring the lab up; the caller holds the lock."""
     from lab.engine.accelerator import resolve
     from lab.engine.base import ensure_base
-    from lab.engine.bootstrap import ensure_engine
+    from lab.engine.bootstrap import Install, ensure_engine
     from lab.engine.build import ensure_images
     from lab.engine.compose import Compose
 
@@ -60,7 +60,7 @@ def up(lab: Lab) -> Up:
             if result.status == "changed":
                 say(f"changed: {result.path}")
     with progress.step("engine", "Finding the container engine"):
-        ensure_engine(settings.engine.install, say)
+        ensure_engine(cast(Install, settings.engine.install), say)
     _require_port(lab)
     # From here on there may be something for `lab down` to remove, and it goes by name.
     names.remember(lab.state, settings.name)
