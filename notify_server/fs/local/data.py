@@ -101,7 +101,9 @@ class Data(StoreBase):
         if size < self.attributes(handle).end_of_file:
             self.set_end_of_file(local, size)
         elif not local.stream and not local.is_directory:
-            reserve(local.fd, size)
+            with self.feed.operation() as operation:
+                operation.expect(*local.where(), Kind.MODIFY)
+                reserve(local.fd, size)
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> int:

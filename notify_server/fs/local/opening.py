@@ -126,6 +126,7 @@ class Opening(StoreBase):
             expect_attrib(operation, directory, name)
             os.setxattr(handle.proc, xattrs.SECURITY, request.security_descriptor)
         if request.allocation_size and not handle.is_directory and not handle.stream:
+            operation.expect(directory, name, Kind.MODIFY)
             reserve(handle.fd, request.allocation_size)
 
     def _open_existing(self, request: OpenRequest, name: ParsedName, found: Found) -> Opened:
