@@ -40,6 +40,7 @@ class Exchange:
     ref: str
     command: Command
     message_id: int
+    opens: str = ""
     async_id: int = 0
     interim: dict[str, Any] | None = None
     final: dict[str, Any] | None = None

@@ -126,6 +126,7 @@ class Interpreter:
         exchanges = connection.send(outgoing)
         for request, exchange in zip(step.requests, exchanges, strict=True):
             self._exchanges[request.ref] = exchange
+            exchange.opens = request.opens or ""
         for request, exchange in zip(step.requests, exchanges, strict=True):
             if request.wait:
                 self._finish(connection, request, exchange)
@@ -133,15 +134,22 @@ class Interpreter:
     def _finish(self, connection: Connection, request: Request, exchange: Exchange) -> None:
         if not self._await(connection, exchange, REQUEST_DEADLINE):
             raise self._no_response(connection, exchange, "final")
-        if request.must and exchange.status not in request.must:
-            wanted = " or ".join(request.must)
-            text = f"{request.command} answered {exchange.status}, the scenario needs {wanted}"
-            raise Stopped("status", text, request.ref)
-        assert exchange.final is not None
-        if request.opens and request.command == "TREE_CONNECT":
-            self._trees[request.opens] = exchange.final["header"]["tree_id"]
-        elif request.opens and "file_id" in exchange.final["body"]:
-            self._opens[request.opens] = bytes.fromhex(exchange.final["body"]["file_id"])
+        self._check(exchange, request.must)
+
+    def _check(self, exchange: Exchange, must: tuple[str, ...]) -> None:
+        """Stop if the answer is none of those needed; else keep what it gave."""
+        if must and exchange.status not in must:
+            wanted = " or ".join(must)
+            text = (
+                f"{exchange.command.name} answered {exchange.status}, the scenario needs {wanted}"
+            )
+            raise Stopped("status", text, exchange.ref)
+        if exchange.final is None or not exchange.opens:
+            return
+        if exchange.command is Command.TREE_CONNECT:
+            self._trees[exchange.opens] = exchange.final["header"]["tree_id"]
+        elif "file_id" in exchange.final["body"]:
+            self._opens[exchange.opens] = bytes.fromhex(exchange.final["body"]["file_id"])
 
     def _no_response(self, connection: Connection, exchange: Exchange, stage: str) -> Stopped:
         if connection.closed:
@@ -211,6 +219,7 @@ class Interpreter:
 
         if not connection.wait(arrived, step.deadline):
             raise self._no_response(connection, exchange, step.stage)
+        self._check(exchange, step.must)
 
     def _on_server(self, step: model.OnServer) -> None:
         done = self._ask(self._index, step.argv)
@@ -269,9 +278,10 @@ class Interpreter:
             return "deadline" if step.until else "quiet"
         assert exchange.final is not None
         found = exchange.final["body"].get("records", [])
-        records.extend([record["action"], record["name"]] for record in found)
-        if any(record["name"] == step.until for record in found):
-            return "until"
+        for record in found:
+            records.append([record["action"], record["name"]])
+            if record["name"] == step.until:
+                return "until"  # what follows in this answer is no longer asked for
         return "" if exchange.status == "STATUS_SUCCESS" and found else exchange.status
 
     def _drop(self, step: model.Drop) -> None:

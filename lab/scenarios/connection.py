@@ -10,10 +10,13 @@ from lab.scenarios import model
 from lab.scenarios.changes import Changes
 from lab.scenarios.fields import (
     ALL_FF,
+    FILE_CREATE,
     FILE_DIRECTORY_FILE,
     FILE_LIST_DIRECTORY,
+    FILE_NON_DIRECTORY_FILE,
     FILE_OPEN,
     FILE_READ_ATTRIBUTES,
+    GENERIC_READ,
     SHARE_ALL,
 )
 from lab.scenarios.model import Request, Scalar
@@ -137,11 +140,42 @@ class Conn(Changes):
             )
         )
 
+    def begin_create_file(self, path: str) -> Begun:
+        """Send the CREATE of a new file and do not wait for it."""
+        name = self.script.fresh("open")
+        request = self.create_request(
+            path,
+            name,
+            access=GENERIC_READ,
+            disposition=FILE_CREATE,
+            options=FILE_NON_DIRECTORY_FILE,
+        )
+        self.send(replace(request, wait=False), note=f"{self.name}: begin to create {path}")
+        return Begun(request.ref, Open(self, name))
+
+    def finish(self, begun: Begun) -> None:
+        """Wait for what was begun, which must succeed, and close the file."""
+        self.script.step(model.Wait(self.name, begun.ref, must=SUCCESS))
+        begun.opened.close()
+
+    def wait_for(self, request: Request) -> Reply:
+        """Wait for the final response to a request of a compound."""
+        self.script.step(model.Wait(self.name, request.ref))
+        return Reply(self.script, request.ref, "final")
+
     def opened(self, note: str, path: str, **create: Any) -> Open:
         name = self.script.fresh("open")
         request = self.create_request(path, name, **create)
         self.send(request, note=f"{self.name}: {note}")
         return Open(self, name)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A CREATE on its way."""
+
+    ref: str
+    opened: Open
 
 
 @dataclass(frozen=True)

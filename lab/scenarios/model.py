@@ -246,6 +246,7 @@ class Wait:
     ref: str
     stage: str = "final"
     deadline: float = 2.0
+    must: tuple[str, ...] = ()
     note: str = ""
 
 

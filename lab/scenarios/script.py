@@ -124,6 +124,13 @@ class Script:
         """
         self.step(model.Drain(SETTLE_S, note="the watches settle"))
 
+    def still(self, parked: Notify, seconds: float, rule: str) -> None:
+        """`parked` is unanswered after `seconds` and an ECHO; what follows must prove it alive."""
+        self.step(
+            model.Drain(seconds, unless=parked.ref, note=f"{seconds * 1000:.0f} ms of silence")
+        )
+        parked.still_pending(rule)
+
     def fence(self, conn: Conn) -> Fence:
         """Make a way to wait until every change made so far has reached the watches of `conn`."""
         conn.mkdir(FENCE)

@@ -55,9 +55,18 @@ def _unsupported(scenario: Scenario, evidence: Evidence) -> Verdict | None:
     for at, pdu in evidence.pdus("in"):
         if pdu["command"] != "CHANGE_NOTIFY" or pdu["status"] not in UNSUPPORTED:
             continue
-        if not _is_wanted(scenario, pdu):
+        if _is_judged(scenario, pdu["ref"]) and not _is_wanted(scenario, pdu):
             return Verdict(Outcome.UNSUPPORTED, f"CHANGE_NOTIFY answered {pdu['status']}", at=at)
     return None
+
+
+def _is_judged(scenario: Scenario, ref: str) -> bool:
+    """Whether any expectation looks at that request; a `Collect` numbers its own."""
+    name = ref.partition(".")[0]
+    return any(
+        name == getattr(wanted, "of", None) or name in getattr(wanted, "refs", ())
+        for wanted in scenario.expectations
+    )
 
 
 def _is_wanted(scenario: Scenario, pdu: Observation) -> bool:

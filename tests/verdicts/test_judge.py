@@ -133,6 +133,13 @@ def test_a_refusal_that_the_scenario_allows_is_not_unsupported() -> None:
     assert outcome(tape.step(1).step(2).end(), scenario) is Outcome.PASS
 
 
+def test_a_request_that_nothing_judges_may_be_refused() -> None:
+    lines = one_change_observed()
+    extra = Tape().request("notify9").error("notify9", "STATUS_NOT_IMPLEMENTED").lines[1:]
+    lines[1:1] = extra
+    assert outcome(lines) is Outcome.PASS
+
+
 @pytest.mark.parametrize("kind", ["begin", "end"])
 def test_half_a_story_is_no_evidence(kind: str) -> None:
     lines = [line for line in one_change_observed() if line["kind"] != kind]
