@@ -188,7 +188,8 @@ class NotifyServer:
     async def start(self) -> None:
         """Open the shares and listen."""
         options = self.options
-        feed = open_feed(options.watch_source, options.feed_bounds)
+        roots = [os.fspath(share.path) for share in self._shares.values()]
+        feed = open_feed(options.watch_source, options.feed_bounds, roots)
         files = OpenFiles()
         try:
             shares = [

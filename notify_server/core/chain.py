@@ -338,6 +338,8 @@ class Chain:
 
     def _respond(self, request: Request, reply: Reply) -> None:
         header = request.header
+        if log.isEnabledFor(logging.DEBUG):
+            self._trace(header, reply.status)
         flags = _RESPONSE | (header.flags & _RELATED)
         signer = request.session if request.to_sign else None
         if signer is not None:
@@ -360,6 +362,17 @@ class Chain:
             header.credit_charge if self.connection.supports_large_mtu else 0,
         )
         self.responses.append(_Response(packed + reply.body, signer, reply))
+
+    def _trace(self, header: Header, status: int) -> None:
+        log.debug(
+            "request client=%s session=%#x tree=%d mid=%d command=%s status=%s",
+            self.connection.client,
+            self.session_id,
+            self.tree_id,
+            header.message_id,
+            Command(header.command).name if header.command in dispatch.TABLE else header.command,
+            NtStatus(status).name,
+        )
 
     def _grant(self, request: Request, status: int) -> int:
         """Extra credits come with a session: NEGOTIATE and a failed logon get none (3.3.1.2)."""

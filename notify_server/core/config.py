@@ -34,7 +34,7 @@ class Bounds:
     """A connection without a session by then is closed."""
     frame_before_session: int = 1 << 16
     """Bytes of a frame until a session is set up; beyond it the connection is closed."""
-    io_size: int = 1 << 20
+    io_size: int = 1 << 23
     """MaxReadSize, MaxWriteSize, MaxTransactSize; 64 KiB in dialect 2.0.2."""
     compound: int = 64
     """Requests in one frame; beyond it the connection is closed."""
