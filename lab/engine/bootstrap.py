@@ -24,6 +24,7 @@ Install = Literal["auto", "never"]
 
 START_DEADLINE_S = 30.0
 INSTALL_DEADLINE_S = 900.0
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 DAEMON_LOG = Path("/var/log/notify-lab-dockerd.log")
 
 # The first that the distribution has is taken. `docker-compose` is 1.29 in Debian 12, v2 in 13.
@@ -61,7 +62,8 @@ def look(environ: os._Environ[str] = os.environ) -> Host:
         dnf=shutil.which("dnf") is not None,
         systemd=Path("/run/systemd/system").is_dir(),
         init_script=Path("/etc/init.d/docker").exists(),
-        dockerd=shutil.which("dockerd") is not None,
+        # /usr/sbin is not on an ordinary user's PATH
+        dockerd=shutil.which("dockerd", path=f"{environ.get('PATH', '')}:{SBIN}") is not None,
         docker_host=environ.get("DOCKER_HOST", ""),
     )
 
@@ -109,7 +111,8 @@ def refusal(host: Host, install: Install, cause: str) -> LabFailed | None:
             "start it, or unset DOCKER_HOST to use this machine's",
         )
     if not host.root:
-        return LabFailed(cause, manual_remedy(host))
+        missing = "there is no Docker engine on this machine"
+        return LabFailed(cause if host.dockerd else missing, manual_remedy(host))
     if not host.dockerd and install == "never":
         return LabFailed(
             "there is no Docker engine, and installing it is forbidden ([engine] install, "
@@ -224,6 +227,8 @@ def _start(host: Host, say: Say) -> str:
         else:
             ran = process.run(way, deadline=START_DEADLINE_S * 2)
             said.append(f"{' '.join(way)}: exit code {ran.returncode}\n{ran.output}")
+            if ran.returncode != 0:
+                continue
         answer = _wait(daemon)
         if isinstance(answer, str):
             return answer

@@ -4,6 +4,8 @@ import pytest
 
 from lab.engine import bootstrap
 from lab.engine.bootstrap import Host
+from lab.engine.process import Ran
+from lab.errors import LabFailed
 
 DEBIAN = Host(
     root=True, apt=True, dnf=False, systemd=True, init_script=True, dockerd=True, docker_host=""
@@ -34,13 +36,13 @@ def test_the_daemon_is_started_as_the_machine_does_it(host: Host, ways: list[lis
         (
             changed(root=False, dockerd=False),
             "auto",
-            "does not answer",
+            "no Docker engine on this machine",
             "sudo apt-get install docker.io docker-compose && sudo systemctl start docker",
         ),
         (
             changed(root=False, dockerd=False, apt=False, dnf=True),
             "auto",
-            "does not answer",
+            "no Docker engine on this machine",
             "sudo dnf install moby-engine docker-compose",
         ),
         (changed(dockerd=False), "never", "LAB_INSTALL_ENGINE=never", "apt-get install docker.io"),
@@ -75,3 +77,24 @@ def test_apt_installs_without_recommended_packages() -> None:
     assert command is not None
     assert command[0] == "apt-get"
     assert "--no-install-recommends" in command
+
+
+def test_the_daemon_itself_is_the_last_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An init script that fails must not cost its whole waiting time."""
+    host = changed(systemd=False)
+    answers = iter([LabFailed("down"), LabFailed("down"), "20.10"])
+    started: list[str] = []
+
+    def version() -> str:
+        answer = next(answers)
+        if isinstance(answer, LabFailed):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(bootstrap, "_version", version)
+    monkeypatch.setattr(
+        bootstrap.process, "run", lambda argv, deadline: Ran(1, "ulimit: not permitted")
+    )
+    monkeypatch.setattr(bootstrap, "_detached", lambda argv: started.append(argv[0]))
+    assert bootstrap._start(host, lambda line: None) == "20.10"
+    assert started == ["dockerd"]
