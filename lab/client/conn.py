@@ -20,7 +20,7 @@ from lab.scenarios.model import Command, HeaderFlags, NtStatus, status_name
 
 Observe = Callable[..., None]
 
-CREDITS_WANTED = 64
+CREDITS_WANTED = 256  # enough to pay for a buffer of more than 8 MiB
 CREDITS_DEADLINE = 2.0
 SIGNING_REQUIRED = 0x2
 CAP_LARGE_MTU = 0x4

@@ -175,12 +175,15 @@ class Interpreter:
         body.update((key, value) for key, value in override.items() if key not in HEADER_FIELDS)
         if isinstance(body.get("file_id"), str):
             body["file_id"] = bytes.fromhex(body["file_id"])
+        if body.get("output_buffer_length") == "max + 1":
+            body["output_buffer_length"] = connection.max_transact_size + 1
         flags = int(HeaderFlags.SMB2_FLAGS_RELATED_OPERATIONS) if request.related else 0
+        length = body.get("output_buffer_length", 0)
         return Outgoing(
             request.ref,
             command,
             wire.build_body(command, body),
-            charge=connection.charge(body.get("output_buffer_length", 0)),
+            charge=int(header.get("credit_charge") or connection.charge(length)),
             flags=flags,
             header=tuple(header.items()),
         )

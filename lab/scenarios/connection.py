@@ -48,8 +48,10 @@ class Conn(Changes):
         self.send(replace(request, must=()), note=f"{self.name}: {note}")
         Reply(self.script, request.ref, "final").status(*statuses, because=because)
 
-    def echo(self) -> None:
-        request = Request("ECHO", self.script.fresh("echo"), must=SUCCESS)
+    def echo(self, *, override: Mapping[str, Scalar] | None = None) -> None:
+        request = Request(
+            "ECHO", self.script.fresh("echo"), must=SUCCESS, override=_fields(override)
+        )
         self.send(request, note=f"{self.name}: ECHO")
 
     def create_request(

@@ -186,7 +186,8 @@ class Request:
     """One SMB2 request. `ref` names it; `file` names the open, or "all-ff", that gives its FileId.
 
     `must` lists the final statuses without which the rest of the scenario makes no sense (empty:
-    any is an observation like another). `override` replaces fields of header or body as built;
+    any is an observation like another). `override` replaces fields of header or body as built
+    (`output_buffer_length` may be "max + 1", one more than the server's MaxTransactSize);
     `tree` names a tree connect other than the connection's first. `opens` names what the response
     will give: an open, or a tree connect.
     """

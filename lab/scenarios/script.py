@@ -116,6 +116,9 @@ class Script:
         self.step(model.Connect(name, tuple(dialects), tuple(signing), note=f"{name} connects"))
         return Conn(self, name)
 
+    def drain(self, seconds: float) -> None:
+        self.step(model.Drain(seconds, note=f"{seconds * 1000:.0f} ms pass"))
+
     def settle(self) -> None:
         """Let the watches armed just now take hold.
 

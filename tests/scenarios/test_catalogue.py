@@ -8,22 +8,22 @@ import sys
 import pytest
 
 from lab.errors import UsageError
-from lab.scenarios.catalogue import load
+from lab.scenarios.catalogue import CORE, GROUPS, load
 
 CATALOGUE = load()
 NAMES = [scenario.name for scenario in CATALOGUE]
-FIRST_FOURTEEN = [
-    *("A1", "A2", "A5", "B1", "B2", "C1", "C2"),
-    *("D1", "D4", "E1", "E4", "F1", "G1", "H1"),
-]
 
 
 def selected(*words: str) -> list[str]:
     return [scenario.name for scenario in CATALOGUE.select(words)]
 
 
-def test_the_first_fourteen_are_there_in_order() -> None:
-    assert [name for name in NAMES if name in FIRST_FOURTEEN] == FIRST_FOURTEEN
+def test_the_core_covers_every_group() -> None:
+    assert selected("core") == list(CORE)
+    assert {name[0] for name in CORE} == set(GROUPS) == {name[0] for name in NAMES}
+
+
+def test_the_order_is_that_of_groups_and_numbers() -> None:
     assert sorted(NAMES, key=lambda name: (name[0], int(name[1:]))) == NAMES
 
 
@@ -48,7 +48,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"'C22'.*\n.*C2") as caught:
         CATALOGUE.select(["C22"])
     assert caught.value.exit_code == 2
-    assert all(name in caught.value.remedy for name in FIRST_FOURTEEN)
+    assert all(name in caught.value.remedy for name in CORE)
 
 
 def test_importing_a_scenario_runs_nothing() -> None:

@@ -27,6 +27,8 @@ GROUPS = {
     "G": "Cancel",
     "H": "Compound and clients",
 }
+# One or two of each group: the quick answer to "does notify work at all?", selected by "core".
+CORE = ("A1", "A2", "A5", "B1", "B2", "C1", "C2", "D1", "D4", "E1", "E4", "F1", "G1", "H1")
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Catalogue:
     def select(self, words: Sequence[str]) -> tuple[Scenario, ...]:
         """The scenarios that any of the words names; all of them when there are no words.
 
-        A section is written "MS-SMB2/3.3.5.16" and holds its subsections. Raises `UsageError`
-        with the nearest valid names for a word that names nothing.
+        A section is written "MS-SMB2/3.3.5.16" and holds its subsections; "core" is a selection
+        over all groups. Raises `UsageError` with the nearest valid names for a word that names
+        nothing.
         """
         if not words:
             return self.scenarios
@@ -64,7 +67,7 @@ class Catalogue:
             word.upper(), [*names, *(s.upper() for s in sections)], n=3, cutoff=0.4
         )
         hint = f"Nearest: {', '.join(near)}. " if near else ""
-        return f"{hint}Names: {' '.join(names)}; groups: {' '.join(sorted({n[0] for n in names}))}."
+        return f"{hint}Names: {' '.join(names)}; groups: {' '.join(sorted({n[0] for n in names}))}; or core."
 
 
 def _section(cite: str) -> str:
@@ -73,7 +76,7 @@ def _section(cite: str) -> str:
 
 def _names(word: str, item: Scenario) -> bool:
     wanted = word.upper()
-    if wanted in (item.name, item.group):
+    if wanted in (item.name, item.group) or (wanted == "CORE" and item.name in CORE):
         return True
     sections = [_section(cite).upper() for cite in item.cites]
     return any(s == wanted or s.startswith(wanted + ".") for s in sections) and "/" in wanted

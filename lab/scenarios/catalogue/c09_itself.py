@@ -17,7 +17,7 @@ def the_directory_itself(s: Script) -> None:
     kind = ANY_NAME | CompletionFilter.FILE_NOTIFY_CHANGE_ATTRIBUTES
     itself = watcher.open_directory("dir").notify(kind)
     itself.interim()
-    parent = watcher.open_directory().notify(CompletionFilter.FILE_NOTIFY_CHANGE_ATTRIBUTES)
+    parent = watcher.open_directory().notify(kind)
     parent.interim()
     s.settle()
     other.set_basic("dir", file_attributes=0x12)  # HIDDEN, DIRECTORY
