@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +21,9 @@ from notify_server.fs.syscalls import openat2
 from notify_server.wire.status import NtStatus, StatusError
 
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR)
-_REMEMBERED: Final = 256
+_REMEMBERED: Final = 256  # listings
+_TICK_NS: Final = 20_000_000  # two changes within a clock tick may bear the same time stamp
+_DOUBT: Final = 1.0  # seconds for which a listing that may miss a change beside is believed
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ class Resolver:
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._folded: dict[tuple[int, int], tuple[int, int, dict[str, str]]] = {}
+        self._listings: dict[tuple[int, int], _Listing] = {}
 
     def find(self, components: tuple[str, ...]) -> Found:
         """Raises OBJECT_PATH_NOT_FOUND unless all but the last component lead to a directory."""
@@ -77,7 +81,10 @@ class Resolver:
             spelled = self._listed(parent, name)
             if spelled is None:
                 return Found(parent, name, -1)
-            return Found(parent, spelled, self.open(f"{directory}/{spelled}"))
+            try:
+                return Found(parent, spelled, self.open(f"{directory}/{spelled}"))
+            except FileNotFoundError:
+                return Found(parent, name, -1)  # the listing was older
         except OSError as error:
             os.close(parent)
             raise status_error(error) from error
@@ -113,16 +120,64 @@ class Resolver:
     def _listed(self, directory: int, name: str) -> str | None:
         """A name that differs only in case; the listing is kept while the directory is as it was.
 
-        A directory that changed within the clock tick of its listing is listed again.
+        One that could be older than its time stamp says is listed again after a while.
         """
         status = os.fstat(directory)
-        key = (status.st_dev, status.st_ino)
-        known = self._folded.get(key)
-        if known is None or known[:2] != (status.st_mtime_ns, status.st_ctime_ns):
-            names = os.listdir(f"/proc/self/fd/{directory}")
-            folded = {fold(each): each for each in names}
-            known = (status.st_mtime_ns, status.st_ctime_ns, folded)
-            while len(self._folded) >= _REMEMBERED:
-                del self._folded[next(iter(self._folded))]
-            self._folded[key] = known
-        return known[2].get(fold(name))
+        listing = self._listings.get((status.st_dev, status.st_ino))
+        if listing is None or not listing.holds(_stamp(status)):
+            listing = self._list(directory, status)
+        return listing.folded.get(fold(name))
+
+    def _list(self, directory: int, status: os.stat_result) -> _Listing:
+        names = os.listdir(f"/proc/self/fd/{directory}")
+        listing = _Listing(_stamp(status), {fold(each): each for each in names})
+        if time.time_ns() - status.st_mtime_ns < _TICK_NS:
+            listing.doubt()
+        while len(self._listings) >= _REMEMBERED:
+            del self._listings[next(iter(self._listings))]
+        self._listings[status.st_dev, status.st_ino] = listing
+        return listing
+
+    @contextlib.contextmanager
+    def changing(self, directory: int, *, add: str = "", drop: str = "") -> Iterator[None]:
+        """Around our own change to a directory: keeps its listing true without reading it again.
+
+        A change beside the server that comes in between is found when the doubt has lasted.
+        """
+        before = os.fstat(directory)
+        listing = self._listings.get((before.st_dev, before.st_ino))
+        believed = listing is not None and listing.holds(_stamp(before))
+        yield
+        if listing is None or not believed:
+            return
+        if drop and listing.folded.get(fold(drop)) == drop:
+            del listing.folded[fold(drop)]
+        if add:
+            listing.folded[fold(add)] = add
+        listing.stamp = _stamp(os.fstat(directory))
+        listing.doubt()
+
+
+class _Listing:
+    """The names of a directory, folded, and when they were so."""
+
+    __slots__ = ("doubtful_since", "folded", "stamp")
+
+    def __init__(self, stamp: tuple[int, int], folded: dict[str, str]) -> None:
+        self.stamp = stamp
+        self.folded = folded
+        self.doubtful_since: float | None = None
+
+    def doubt(self) -> None:
+        if self.doubtful_since is None:
+            self.doubtful_since = time.monotonic()
+
+    def holds(self, stamp: tuple[int, int]) -> bool:
+        if self.stamp != stamp:
+            return False
+        since = self.doubtful_since
+        return since is None or time.monotonic() - since < _DOUBT
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_mtime_ns, status.st_ctime_ns

@@ -63,7 +63,8 @@ class Closing(StoreBase):
             with self.feed.operation() as operation:
                 operation.expect(directory, name, Kind.DELETE)
                 remove = os.rmdir if handle.is_directory else os.unlink
-                remove(os.fsencode(name), dir_fd=parent)
+                with self.resolver.changing(parent, drop=name):
+                    remove(os.fsencode(name), dir_fd=parent)
                 operation.happened(
                     removed(to_wire(directory), to_wire(name), is_directory=handle.is_directory)
                 )

@@ -82,7 +82,11 @@ class Naming(StoreBase):
             with self.feed.operation() as operation:
                 operation.expect(old_directory, old_name, Kind.MOVED_FROM)
                 operation.expect(new_directory, new_name, Kind.MOVED_TO)
-                _rename_at(parent, old_name, target.parent, new_name, replace=replaced)
+                with (
+                    self.resolver.changing(parent, drop=old_name),
+                    self.resolver.changing(target.parent, add=new_name),
+                ):
+                    _rename_at(parent, old_name, target.parent, new_name, replace=replaced)
                 keys = to_wire(new_directory), to_wire(new_name)
                 if replaced:
                     operation.happened(removed(*keys, is_directory=False))

@@ -67,7 +67,8 @@ class Opening(StoreBase):
         directory = os.readlink(f"/proc/self/fd/{found.parent}")
         with self.feed.operation() as operation:
             operation.expect(directory, found.name, Kind.CREATE)
-            fd = self._make(found, is_directory=is_directory, granted=granted, name=name)
+            with self.resolver.changing(found.parent, add=found.name):
+                fd = self._make(found, is_directory=is_directory, granted=granted)
             try:
                 handle = self._handle(
                     request, fd, name.stream, granted, access.ALL, is_directory=is_directory
@@ -86,9 +87,7 @@ class Opening(StoreBase):
                 operation.happened(done(Done.STREAM_ADDED, key[0], f"{key[1]}:{name.stream}"))
         return self._opened(handle, CreateAction.FILE_CREATED, join(directory, found.name))
 
-    def _make(
-        self, found: Found, *, is_directory: bool, granted: AccessMask, name: ParsedName
-    ) -> int:
+    def _make(self, found: Found, *, is_directory: bool, granted: AccessMask) -> int:
         path = os.fsencode(found.name)
         if is_directory:
             os.mkdir(path, dir_fd=found.parent)
