@@ -67,7 +67,8 @@ class Catalogue:
             word.upper(), [*names, *(s.upper() for s in sections)], n=3, cutoff=0.4
         )
         hint = f"Nearest: {', '.join(near)}. " if near else ""
-        return f"{hint}Names: {' '.join(names)}; groups: {' '.join(sorted({n[0] for n in names}))}; or core."
+        groups = " ".join(sorted({name[0] for name in names}))
+        return f"{hint}Names: {' '.join(names)}; groups: {groups}; or core."
 
 
 def _section(cite: str) -> str:
