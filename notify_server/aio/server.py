@@ -110,6 +110,7 @@ class Hub:
         for connection in self.core.take_dirty():
             if isinstance(connection.owner, SmbProtocol):
                 connection.owner.flush()
+        self.core.notify_log.flush()
 
     def _tick(self) -> None:
         self._timer = None

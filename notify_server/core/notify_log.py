@@ -11,10 +11,31 @@ from notify_server.wire.status import NtStatus
 log: Final = logging.getLogger("notify_server.notify")
 
 
-def log_notify(parked: ParkedRequest, status: NtStatus, size: int, now: float) -> None:
-    """Log the end of a CHANGE_NOTIFY, parked or answered at once; costs a test when off."""
-    if not log.isEnabledFor(logging.INFO):
-        return
+class NotifyLog:
+    """Collects the ends of CHANGE_NOTIFYs, parked or answered at once; costs a test when off.
+
+    Lines are written by `flush`, once the responses are on their way: they are not worth a delay.
+    """
+
+    __slots__ = ("_ends",)
+
+    def __init__(self) -> None:
+        self._ends: list[tuple[ParkedRequest, NtStatus, int, float]] = []
+
+    def add(self, parked: ParkedRequest, status: NtStatus, size: int, now: float) -> None:
+        """A CHANGE_NOTIFY ended with `status` and `size` bytes of records."""
+        if log.isEnabledFor(logging.INFO):
+            self._ends.append((parked, status, size, now))
+
+    def flush(self) -> None:
+        """Write what was collected."""
+        if self._ends:
+            ends, self._ends = self._ends, []
+            for end in ends:
+                _write(*end)
+
+
+def _write(parked: ParkedRequest, status: NtStatus, size: int, now: float) -> None:
     opened = parked.open
     log.info(
         "notify client=%s user=%s share=%s path=%r filter=%#x tree=%s outcome=%s bytes=%d "

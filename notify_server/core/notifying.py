@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from notify_server.core.model import Open, ParkedRequest
 from notify_server.core.negotiation import io_size
-from notify_server.core.notify_log import log_notify
 from notify_server.core.outcome import PARKED, Job, Outcome, Reply, Wait
 from notify_server.wire.change_notify import (
     ChangeNotifyRequest,
@@ -96,7 +95,7 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
     if completion is None:
         connection.parked[parked.async_id] = parked
         return PARKED
-    log_notify(parked, completion.status, len(completion.buffer), request.now)
+    server.notify_log.add(parked, completion.status, len(completion.buffer), request.now)
     if completion.status in (NtStatus.STATUS_SUCCESS, NtStatus.STATUS_NOTIFY_ENUM_DIR):
         return Reply(pack_change_notify_response(completion.buffer), completion.status)
     raise StatusError(completion.status)

@@ -14,7 +14,7 @@ from notify_server.core.config import Config
 from notify_server.core.connection import Connection
 from notify_server.core.locks import LockTable
 from notify_server.core.model import Open, ParkedRequest, Session
-from notify_server.core.notify_log import log_notify
+from notify_server.core.notify_log import NotifyLog
 from notify_server.core.oplocks import OplockTable
 from notify_server.core.outcome import Job, JobResult, run
 from notify_server.fs.api import Feed
@@ -65,6 +65,7 @@ class Server:
         self.watches = WatchTable(watch_bounds) if watch_bounds else WatchTable()
         self.locks = LockTable()
         self.oplocks = OplockTable(self._notify_break)
+        self.notify_log = NotifyLog()
         self.sessions: dict[int, Session] = {}
         self._next_open = 1
         self._dirty: dict[Connection, None] = {}
@@ -186,4 +187,4 @@ class Server:
             assert isinstance(parked, ParkedRequest)
             body = pack_change_notify_response(buffer) if status in _WITH_BODY else ERROR_BODY
             parked.connection.finish_parked(parked, status, body, now)
-            log_notify(parked, status, len(buffer), now)
+            self.notify_log.add(parked, status, len(buffer), now)
