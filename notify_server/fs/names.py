@@ -46,6 +46,8 @@ class ParsedName:
 
     components: tuple[str, ...]
     stream: str = ""
+    says_data: bool = False
+    """The type `$DATA` was given, which no directory has."""
 
 
 def parse(path: str) -> ParsedName:
@@ -57,6 +59,7 @@ def parse(path: str) -> ParsedName:
     if path.startswith("\\"):
         # [MS-SMB2] 3.3.5.9: the name must not begin with a separator.
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+    whole = path
     path, stream = _split_stream(path)
     components: list[str] = []
     parts = path.split("\\") if path else []
@@ -71,7 +74,7 @@ def parse(path: str) -> ParsedName:
             components.pop()
             continue
         components.append(_checked(part))
-    return ParsedName(tuple(components), stream)
+    return ParsedName(tuple(components), stream, says_data=path != whole)
 
 
 def _checked(part: str) -> str:

@@ -143,7 +143,7 @@ class Opening(StoreBase):
             exists, stream = kept is not None, kept or stream
         else:
             exists = True
-        _check_kind(request, stream, is_directory=is_directory)
+        _check_kind(request, name, is_directory=is_directory)
         if exists and request.disposition == CreateDisposition.FILE_CREATE:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
         overwriting = exists and request.disposition not in _OPENING
@@ -279,7 +279,7 @@ def _check_request(request: OpenRequest, name: ParsedName) -> None:
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
     if directory and disposition not in (*_OPENING, CreateDisposition.FILE_CREATE):
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
-    if directory and name.stream:
+    if directory and name.says_data:
         raise StatusError(NtStatus.STATUS_NOT_A_DIRECTORY)
     if options & CreateOptions.FILE_DELETE_ON_CLOSE:
         wanted = access.specific(int(request.desired_access))
@@ -289,14 +289,14 @@ def _check_request(request: OpenRequest, name: ParsedName) -> None:
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
 
 
-def _check_kind(request: OpenRequest, stream: str, *, is_directory: bool) -> None:
+def _check_kind(request: OpenRequest, name: ParsedName, *, is_directory: bool) -> None:
     options = request.options
     if options & CreateOptions.FILE_DIRECTORY_FILE and not is_directory:
         if request.disposition == CreateDisposition.FILE_CREATE:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
         raise StatusError(NtStatus.STATUS_NOT_A_DIRECTORY)
-    if is_directory and not stream:
-        if options & CreateOptions.FILE_NON_DIRECTORY_FILE:
+    if is_directory and not name.stream:
+        if options & CreateOptions.FILE_NON_DIRECTORY_FILE or name.says_data:
             raise StatusError(NtStatus.STATUS_FILE_IS_A_DIRECTORY)
         if request.disposition not in _OPENING:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)

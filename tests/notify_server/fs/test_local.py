@@ -84,6 +84,8 @@ def test_disposition(share, disposition, exists, outcome) -> None:
         ("..\\x", 0, NtStatus.STATUS_OBJECT_PATH_SYNTAX_BAD),
         ("d\\..\\..\\x", 0, NtStatus.STATUS_OBJECT_PATH_SYNTAX_BAD),
         ("x" * 300, 0, NtStatus.STATUS_OBJECT_NAME_INVALID),
+        ("d::$DATA", DIRECTORY, NtStatus.STATUS_NOT_A_DIRECTORY),
+        ("d::$DATA", 0, NtStatus.STATUS_FILE_IS_A_DIRECTORY),
         ("f:s:$INDEX", 0, NtStatus.STATUS_OBJECT_NAME_INVALID),
     ],
 )

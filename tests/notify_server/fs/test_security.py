@@ -1,0 +1,64 @@
+"""Security descriptors ([MS-DTYP] 2.4.6): parts taken and replaced."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notify_server.fs.security import EVERYONE, default_descriptor, merge, select, sid
+from notify_server.wire.status import StatusError
+
+OWNER, GROUP, DACL, SACL = 1, 2, 4, 8
+DEFAULT = default_descriptor(1000, 100, directory=True)
+
+
+def test_everyone() -> None:
+    assert bytes.fromhex("01 01 000000000001 00000000") == EVERYONE
+
+
+def test_the_default_in_bytes() -> None:
+    revision, _, control, owner, group, sacl, dacl = struct.unpack_from("<BBHIIII", DEFAULT)
+    assert (revision, control, sacl) == (1, 0x8004, 0)
+    assert DEFAULT[owner:group] == sid(22, 1, 1000)
+    assert DEFAULT[group:dacl] == sid(22, 2, 100)
+    assert struct.unpack_from("<BBHHH", DEFAULT, dacl) == (2, 0, 28, 1, 0)
+    assert DEFAULT[dacl + 8 :] == struct.pack("<BBHI", 0, 3, 20, 0x1F01FF) + EVERYONE
+
+
+@pytest.mark.parametrize("information", range(8))
+def test_only_what_is_asked_for_is_given(information: int) -> None:
+    part = select(DEFAULT, information)
+    _, _, control, owner, group, _, dacl = struct.unpack_from("<BBHIIII", part)
+    assert [bool(owner), bool(group), bool(dacl)] == [
+        bool(information & bit) for bit in (OWNER, GROUP, DACL)
+    ]
+    assert bool(control & 0x0004) == bool(information & DACL)
+
+
+@pytest.mark.parametrize("information", range(8))
+def test_only_what_is_named_is_replaced(information: int) -> None:
+    new = default_descriptor(7, 8, directory=False)
+    merged = merge(DEFAULT, information, new)
+    assert select(merged, information) == select(new, information)
+    assert select(merged, 7 & ~information) == select(DEFAULT, 7 & ~information)
+
+
+def test_a_dacl_that_is_absent_is_not_one_that_is_empty() -> None:
+    nobody = struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 20) + struct.pack(
+        "<BBHHH", 2, 0, 8, 0, 0
+    )
+    everybody = struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 0)
+    assert select(merge(DEFAULT, DACL, nobody), DACL) == nobody
+    assert select(merge(DEFAULT, DACL, everybody), DACL) == everybody
+
+
+@given(st.binary(max_size=80), st.integers(0, 15))
+def test_nonsense_is_refused(data: bytes, information: int) -> None:
+    try:
+        merged = merge(DEFAULT, information, data)
+    except StatusError:
+        return
+    assert select(merged, 15)
