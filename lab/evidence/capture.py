@@ -8,6 +8,7 @@ that check, a pure function of the bytes; `Recorder` runs one tcpdump for a whol
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +21,10 @@ from lab.scenarios.pipe import Pipe, PipeClosed
 START_DEADLINE_S = 5.0
 STOP_DEADLINE_S = 5.0
 COPY_DEADLINE_S = 30.0
+# tcpdump's --immediate-mode would do without the next two, but its kernel buffer then has a fixed
+# frame of the snapshot's length for each packet, eight in all: a busy machine drops some.
+BUFFER = ("-B", "16384")  # KiB
+HANDED_OVER_S = 1.2  # the kernel hands a buffer over after a second at the latest
 LATE_S = 0.05  # the client notes a packet after it came; clocks are the same
 
 
@@ -143,6 +148,7 @@ class Recorder:
         port: int,
         path: str,
         interface: str = "any",
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._node = node
         self._open_pipe = open_pipe
@@ -151,17 +157,17 @@ class Recorder:
         self._interface = interface
         self._pipe: Pipe | None = None
         self._pid = 0
+        self._sleep = sleep
         self._said: list[str] = []
         self.path = path
 
     def argv(self) -> list[str]:
         """A shell that tells its process id, then becomes tcpdump with stderr as its output.
 
-        `--immediate-mode`: without it what the kernel still holds when SIGINT comes is lost.
         `-Z root`: tcpdump would otherwise become a user that may not write here.
         """
         script = 'echo "pid $$"; exec "$@" 2>&1'
-        tcpdump = ["tcpdump", "-i", self._interface, "-n", "-s", "0", "-U", "--immediate-mode"]
+        tcpdump = ["tcpdump", "-i", self._interface, "-n", "-s", "0", "-U", *BUFFER]
         return ["sh", "-c", script, "sh", *tcpdump, "-Z", "root", "-w", self.path, self._filter]
 
     def start(self) -> None:
@@ -183,6 +189,7 @@ class Recorder:
     def stop(self) -> Counters:
         """End tcpdump with SIGINT; its counters. The file stays until `remove`."""
         assert self._pipe is not None, "start() comes first"
+        self._sleep(HANDED_OVER_S)
         self._node.run(["kill", "-INT", str(self._pid)])
         try:
             while True:

@@ -23,6 +23,8 @@ from lab.nodes.model import Completed
 CAPTURE, KEYS = "capture.pcap", "session-keys.json"
 LADDER_TEXT, LADDER_SVG, LADDER_JSON = "ladder.txt", "ladder.svg", "ladder.json"
 
+CLOCK_S = 1e-5  # pcap's microseconds, read in two ways
+
 Observation = Mapping[str, Any]
 
 
@@ -146,19 +148,24 @@ def write_cells(
         whole = pcap.read(data)
     except pcap.NotACapture as error:
         return {part.scenario: Trust(False, f"no capture: {error}") for part in spans}
+    connections = pcap.streams(whole, port)
+    by_port: dict[int, list[Pdu | TcpEvent]] = {}
+    for event in decoded:
+        by_port.setdefault(event.client_port, []).append(event)
     trusts: dict[str, Trust] = {}
     for part in spans:
-        mine = pcap.cut(whole, port, part.began, part.ended, list(part.conns))
+        mine = pcap.cut(whole, connections, part.began, part.ended, list(part.conns))
         cell = folder / part.scenario
         cell.mkdir(parents=True, exist_ok=True)
         (cell / CAPTURE).write_bytes(mine.to_bytes())
         if part.keys:
             (cell / KEYS).write_text(keys_json(part.keys))
+        found = pcap.streams(mine, port)
         trusts[part.scenario] = capture.judge(
             mine.to_bytes(), port, last_observation=part.last_observation
         )
         built = ladder.build(
-            belonging(decoded, mine, port),
+            _belonging(by_port, found),
             server=server,
             scenario=part.scenario,
             directory=part.directory,
@@ -168,19 +175,17 @@ def write_cells(
     return trusts
 
 
-def belonging(
-    decoded: Sequence[Pdu | TcpEvent], mine: pcap.Pcap, port: int
+def _belonging(
+    by_port: Mapping[int, Sequence[Pdu | TcpEvent]], connections: Iterable[pcap.Stream]
 ) -> list[Pdu | TcpEvent]:
-    """The events of the connections in `mine`, which was cut from what `decoded` was made of."""
-    parts = [(s.client[1], s.began - 1e-4, s.ended + 1e-4) for s in pcap.streams(mine, port)]
-    return [
+    """The events of these connections, in the order of the wire."""
+    events = [
         event
-        for event in decoded
-        if any(
-            event.client_port == client and began <= event.time <= ended
-            for client, began, ended in parts
-        )
+        for stream in connections
+        for event in by_port.get(stream.client[1], ())
+        if stream.began - CLOCK_S <= event.time <= stream.ended + CLOCK_S
     ]
+    return sorted(events, key=lambda event: (event.frame, getattr(event, "position", 0)))
 
 
 def write_ladder(cell: Path, built: ladder.Ladder) -> None:

@@ -158,8 +158,7 @@ class Stream:
 
     @property
     def from_the_start(self) -> bool:
-        first = self.segments[0]
-        return bool(first.flags & SYN) and first.source == self.client
+        return any(s.flags & SYN for s in self.sent(by_client=True))
 
     def sent(self, by_client: bool) -> list[Segment]:
         return [s for s in self.segments if (s.source == self.client) is by_client]
@@ -210,18 +209,18 @@ def streams(capture: Pcap, port: int) -> list[Stream]:
 
 def cut(
     capture: Pcap,
-    port: int,
+    connections: Iterable[Stream],
     began: float,
     ended: float,
     client_ports: Collection[int] = (),
 ) -> Pcap:
-    """The connections opened in that time, whole; only those from `client_ports` if any are given.
+    """Of the capture's `connections` those opened in that time, whole.
 
-    Without `client_ports`, a connection that outlives the time by more than a second is not the
-    scenario's: scenarios close theirs.
+    Only those from `client_ports` if any are given. Without, a connection that outlives the time by
+    more than a second is not the scenario's: scenarios close theirs.
     """
     packets: list[Packet] = []
-    for stream in streams(capture, port):
+    for stream in connections:
         if not began <= stream.began <= ended:
             continue
         mine = stream.client[1] in client_ports if client_ports else stream.ended <= ended + 1.0

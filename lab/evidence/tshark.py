@@ -147,12 +147,30 @@ def run_here(command: Sequence[str]) -> Completed:
 
 # -- PDML → PDUs --------------------------------------------------------------------------------
 
-_NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_NOT_XML = bytes(b if b >= 0x20 or b in b"\t\n\r" else ord("?") for b in range(256))
+_READ = [
+    *FIELDS,
+    "num",
+    "timestamp",
+    "smb2.protocol_id",
+    "smb2.chain_offset",
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.flags",
+]
+# Most of PDML is fields that nobody reads here: leaving them out before parsing halves the time.
+_UNREAD = re.compile(
+    rb'^ *<field name="(?!(?:%s)")[^"]*"[^\n]*/>\n'
+    % b"|".join(re.escape(n).encode() for n in _READ),
+    re.MULTILINE,
+)
 
 
 def parse(pdml: bytes, port: int) -> Iterator[Pdu | TcpEvent]:
     """Every PDU and TCP event, in the capture's order. Raises `TsharkError` on what is no PDML."""
-    source = BytesIO(_NOT_XML.sub(b"?", pdml))  # names are read from their bytes, not from text
+    source = BytesIO(
+        _UNREAD.sub(b"", pdml.translate(_NOT_XML))
+    )  # names are read from their bytes, not from text
     try:
         # Names are in attributes, escaped by tshark; it writes no document type.
         for _, element in ElementTree.iterparse(source):  # noqa: S314

@@ -122,7 +122,14 @@ LISTENING = "tcpdump: listening on any, link-type LINUX_SLL2"
 
 
 def _recorder(node: FakeNode, pipe: FakePipe) -> Recorder:
-    return Recorder(node, lambda argv: pipe, host="samba", port=445, path="/tmp/samba.pcap")
+    return Recorder(
+        node,
+        lambda argv: pipe,
+        host="samba",
+        port=445,
+        path="/tmp/samba.pcap",
+        sleep=lambda _: None,
+    )
 
 
 def test_a_recording_starts_when_tcpdump_listens_and_ends_with_sigint() -> None:
@@ -147,7 +154,8 @@ def test_a_tcpdump_that_does_not_start_says_why() -> None:
     assert pipe.closed
 
 
-def test_tcpdump_is_started_so_that_nothing_waits_in_a_buffer() -> None:
+def test_tcpdump_captures_whole_packets_of_one_server() -> None:
     argv = _recorder(FakeNode(), FakePipe([])).argv()
-    assert {"--immediate-mode", "-U"} <= set(argv)
+    assert argv[argv.index("-s") + 1] == "0"
+    assert int(argv[argv.index("-B") + 1]) >= 16384
     assert argv[-1] == "tcp port 445 and host samba"

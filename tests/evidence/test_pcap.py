@@ -62,24 +62,28 @@ def _both() -> pcap.Pcap:
     return pcap.Pcap(one.header, one.linktype, one.packets + two.packets)
 
 
+def _cut(capture: pcap.Pcap, began: float, ended: float, ports: tuple[int, ...] = ()) -> pcap.Pcap:
+    return pcap.cut(capture, pcap.streams(capture, PORT), began, ended, ports)
+
+
 def test_a_cell_is_cut_out_by_time() -> None:
     mine = pcap.read(pcap_of("samba-changes"))
     began, ended = mine.packets[0].time - 0.001, mine.packets[-1].time + 0.001
-    assert pcap.cut(_both(), PORT, began, ended).to_bytes() == mine.to_bytes()
+    assert _cut(_both(), began, ended).to_bytes() == mine.to_bytes()
 
 
 def test_a_cell_is_cut_out_by_the_clients_port() -> None:
     mine = pcap.read(pcap_of("samba-explorer"))
     (stream,) = pcap.streams(mine, PORT)
-    assert pcap.cut(_both(), PORT, 0, 1e12, [stream.client[1]]).to_bytes() == mine.to_bytes()
-    assert not pcap.cut(_both(), PORT, 0, 1e12, [1]).packets
+    assert _cut(_both(), 0, 1e12, (stream.client[1],)).to_bytes() == mine.to_bytes()
+    assert not _cut(_both(), 0, 1e12, (1,)).packets
 
 
 def test_a_connection_that_outlives_the_cell_is_not_the_cells() -> None:
     mine = pcap.read(pcap_of("samba-explorer"))
     began = mine.packets[0].time
     early = pcap.Pcap(mine.header, mine.linktype, mine.packets)
-    assert not pcap.cut(early, PORT, began - 0.1, began + 0.1).packets
+    assert not _cut(early, began - 0.1, began + 0.1).packets
 
 
 @pytest.mark.parametrize(("linktype", "header"), [(101, 0), (113, 16), (276, 20)])
