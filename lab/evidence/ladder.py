@@ -142,7 +142,8 @@ def build(
     events = list(decoded)
     builder = _Builder(directory, conns or {}, _streams_that_set_up_well(events))
     rungs = [rung for event in events for rung in builder.add(event)]
-    rungs = _labelled(rungs)
+    # A connection's first rung is known only when its setup is over; it belongs where that began.
+    rungs = _labelled(sorted(rungs, key=lambda rung: (rung.frame, rung.position)))
     began = rungs[0].time if rungs else 0.0
     rungs = [dataclasses.replace(rung, time=rung.time - began) for rung in rungs]
     return Ladder(server, scenario, directory, tuple(rungs))

@@ -7,6 +7,7 @@ none: nothing was answered, or nothing was asked.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,9 @@ class Gap:
 
     @property
     def actions(self) -> set[str]:
-        return {action for records in self.records for action, _ in records}
+        """The actions of the records that only one side has."""
+        left, right = (Counter(records) for records in self.records)
+        return {action for action, _ in (left - right) + (right - left)}
 
     def notify(self, *statuses: str) -> bool:
         return self.command == "CHANGE_NOTIFY" and bool(self.statuses.intersection(statuses))

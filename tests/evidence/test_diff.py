@@ -155,6 +155,7 @@ INTERIM = _final("PENDING", stage="interim")
         (OK, _final("SUCCESS", records=(("ADDED_STREAM", "a:b"),)), "MS-FSCC 2.7.1"),
         (OK, _final("SUCCESS", records=(("RENAMED_NEW_NAME", "b"),)), "MS-FSCC 2.7.1"),
         (OK, _final("SUCCESS", records=(("ADDED", "b"),)), "MS-FSCC 2.7.1"),
+        (OK, _final("SUCCESS", records=()), "MS-FSCC 2.7.1"),
         (OK, None, "MS-FSA 2.1.5.11.1"),
         (_final("SUCCESS"), _final("SUCCESS", async_id=3), "MS-SMB2 3.3.4.3"),
         (Rung(1, 0, "A", False, "connection reset", "event"), None, "MS-SMB2 3.3.7.1"),
@@ -166,6 +167,14 @@ def test_each_kind_of_difference_has_its_rule(
 ) -> None:
     assert touched(Gap(left, right)).section == section
     assert touched(Gap(right, left)).section == section
+
+
+def test_a_rename_that_both_report_is_not_what_differs() -> None:
+    rename = (("RENAMED_OLD_NAME", "a"), ("RENAMED_NEW_NAME", "b"))
+    left = _final("SUCCESS", records=(*rename, ("ADDED", "c")))
+    assert (
+        "one record for each change" in touched(Gap(left, _final("SUCCESS", records=rename))).says
+    )
 
 
 def test_every_row_of_the_table_is_tried_above() -> None:

@@ -149,6 +149,22 @@ def test_connections_have_the_names_that_the_scenario_gave_them() -> None:
     assert "watcher  -> CHANGE_NOTIFY" in ladder_text.render(named, ladder_text.MAIL)
 
 
+def test_a_connections_setup_stands_where_it_began() -> None:
+    """Its rung is made when the setup is over, and another connection may be busy meanwhile."""
+    rungs = _rungs(
+        pdu(command=0, frame=1, time=1.0),
+        pdu(command=0, frame=2, time=2.0, stream=1, client_port=50001),
+        pdu(command=5, frame=3, time=3.0, stream=1, client_port=50001),
+        pdu(command=5, frame=4, time=4.0),
+    )
+    assert [(rung.time, rung.conn, rung.command) for rung in rungs] == [
+        (0.0, "A", "connect"),
+        (1.0, "B", "connect"),
+        (2.0, "B", "CREATE"),
+        (3.0, "A", "CREATE"),
+    ]
+
+
 def test_two_connections_may_use_the_same_message_ids() -> None:
     rungs = _rungs(
         pdu(message_id=1, notify=WATCH),
