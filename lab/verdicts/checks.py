@@ -68,7 +68,7 @@ def _describe(match: Match, wanted: Any) -> str:
 
 def say_records(found: Iterable[Record]) -> str:
     """Records as a person would list them: `ADDED a, REMOVED b`, or `nothing`."""
-    listed = [f"{action} {name}" for action, name in found]
+    listed = [f"{action} {name or '(no name)'}" for action, name in found]
     if len(listed) > 8:
         listed = [*listed[:4], f"… {len(listed) - 6} more …", *listed[-2:]]
     return ", ".join(listed) or "nothing"

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lab.scenarios.model import (
     ExpectPending,
     ExpectRecords,
     Scenario,
+    Wait,
 )
 from lab.verdicts.evidence import Evidence
 from lab.verdicts.judge import judge
@@ -174,6 +176,19 @@ def test_the_run_leaves_its_evidence(matrix: Matrix) -> None:
         assert (matrix.run_dir / "py" / name / "server.log").exists()
         lines = observed(matrix, name)
         assert (lines[0]["kind"], lines[-1]["kind"]) == ("begin", "end")
+
+
+def test_a_scenario_that_breaks_the_client_keeps_its_traceback_and_the_others_go_on(
+    tmp_path: Path,
+) -> None:
+    (good,) = CATALOGUE.select(["A1"])
+    broken = replace(good, name="A9", steps=(*good.steps[:3], Wait("watcher", "nobody")))
+    result = embedded.run([broken, good], tmp_path / "run")
+    crash = result.cell("A9", "py").verdict
+    assert (crash.outcome, crash.reason) == (Outcome.CLIENT_CRASH, "KeyError: 'nobody'")
+    kept = (tmp_path / "run" / "py" / "A9" / "observations.jsonl").read_text()
+    assert "Traceback (most recent call last)" in kept
+    assert result.cell("A1", "py").verdict.outcome is Outcome.PASS
 
 
 def test_no_password_is_written_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
