@@ -218,8 +218,10 @@ class ChangeFeed:
 
     def drain(self) -> list[Event]:
         with self._lock:
+            # Also without a watch: what its end left in the queue keeps the loop's selector awake.
+            read = self._source.read(self.echoes)
             if self._watched:
-                self._ready += self._source.read(self.echoes)
+                self._ready += read
             if not self._ready:
                 return []
             # An operation that has not finished is left out; its events follow when it has.

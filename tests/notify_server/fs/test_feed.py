@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 
 from notify_server.fs.feed import Kind
@@ -70,6 +71,16 @@ def test_nothing_is_kept_while_nobody_watches(share) -> None:
     assert share.feed.idle
     share.watch()
     assert share.told() == []
+
+
+def test_the_end_of_the_last_watch_leaves_no_selector_awake(share) -> None:
+    """The kernel queues IN_IGNORED for it; left there it would keep the server's loop spinning."""
+    handle = share.watch()
+    (share.root / "unread").write_bytes(b"")
+    share.store.close(handle)
+    assert share.feed.idle
+    assert share.told() == []
+    assert select.select([share.feed.fileno()], [], [], 0.2)[0] == []
 
 
 def test_threads_and_the_disk_are_told_exactly_once_each(share) -> None:
