@@ -40,7 +40,6 @@ class Beside:
         return [
             "docker", "run", "--rm", "-i", "--network", f"{self.lab}_lab",
             "--label", f"org.notify-lab.name={self.lab}",
-            "--ulimit", "nofile=65536:65536",
             "-e", "LOAD_PASSWORD", "-e", "PYTHONPATH=/opt/lab:/opt/bench",
             "-v", f"{ROOT / 'bench'}:/opt/bench/bench:ro",
             *(word for volume in volumes for word in ("-v", volume)),

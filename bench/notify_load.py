@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import select
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.smb_load import CREATE_FILE_ACCESS, FILE_CREATE, STATUS, Client
+from bench.smb_load import CREATE_FILE_ACCESS, FILE_CREATE, STATUS, Client, LoadError
 from lab.client import wire
 from lab.scenarios.model import Command, NtStatus
 
@@ -32,7 +33,7 @@ class Place:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
-        self.name = f"load-{os.getpid()}"
+        self.name = f"load-{secrets.token_hex(4)}"
         self.folder = Path(given.disk) / self.name
         self.folder.mkdir()
         self.folder.chmod(0o777)
@@ -94,6 +95,9 @@ def smb_latency(given: argparse.Namespace) -> None:
             )
             start = time.perf_counter_ns()
             other.socket.sendall(frame)
+            if not select.select([watcher.socket], [], [], 10)[0]:
+                other.expect(OK)
+                raise LoadError("the file was created, and the watch says nothing")
             watcher.expect(OK)
             samples.append((time.perf_counter_ns() - start) / 1000)
             reply = other.expect(OK)
@@ -105,12 +109,14 @@ def floor(given: argparse.Namespace) -> None:
     """What no server can beat: another process reads inotify and writes 8 bytes to a socket."""
     with place(given) as here:
         listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(30)
         address = listener.getsockname()
         child = subprocess.Popen(
             [sys.executable, "-m", "bench.inotify_floor", str(here.folder), str(address[1])]
         )
         try:
             peer, _ = listener.accept()
+            peer.settimeout(30)
             peer.recv(1)
             path = str(here.folder / "file")
             samples = []
