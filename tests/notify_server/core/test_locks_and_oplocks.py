@@ -1,0 +1,270 @@
+"""Byte-range locks and oplocks: conflicts, waiting, breaking, and what ends the waiting."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tests.notify_server.core.talk import (
+    ASYNC,
+    CLOSE,
+    CREATE,
+    LOCK,
+    OPLOCK_BREAK,
+    READ,
+    WRITE,
+    Talk,
+    World,
+    close_body,
+    create_body,
+    lock_body,
+    read_body,
+    write_body,
+)
+
+SHARED, EXCLUSIVE, UNLOCK, AT_ONCE = 1, 2, 4, 16
+NOT_GRANTED, CONFLICT, NOT_LOCKED = 0xC0000055, 0xC0000054, 0xC000007E
+PENDING, CANCELLED = 0x103, 0xC0000120
+NONE, LEVEL_II, EXCLUSIVE_OPLOCK, BATCH = 0, 1, 8, 9
+
+
+def two(data: bytes = b"x" * 100) -> tuple[World, Talk, bytes, Talk, bytes]:
+    """Two clients with the same file open."""
+    world = World()
+    world.store.make("f", data)
+    first, second = world.ready(), world.ready()
+    return world, first, first.open("f"), second, second.open("f")
+
+
+def lock(talk: Talk, file_id: bytes, *elements: tuple[int, int, int]) -> int:
+    return talk.call(LOCK, lock_body(file_id, *elements)).status
+
+
+# --- Locks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "status"),
+    [
+        (SHARED, SHARED, 0),
+        (SHARED, EXCLUSIVE, NOT_GRANTED),
+        (EXCLUSIVE, SHARED, NOT_GRANTED),
+        (EXCLUSIVE, EXCLUSIVE, NOT_GRANTED),
+    ],
+)
+def test_exclusive_locks_exclude(held: int, wanted: int, status: int) -> None:
+    _world, first, a, second, b = two()
+    assert lock(first, a, (0, 10, held | AT_ONCE)) == 0
+    assert lock(second, b, (5, 10, wanted | AT_ONCE)) == status
+    assert lock(second, b, (10, 10, wanted | AT_ONCE)) == 0
+
+
+def test_locks_are_mandatory() -> None:
+    _world, first, a, second, b = two()
+    lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE))
+    lock(first, a, (20, 10, SHARED | AT_ONCE))
+    assert second.call(READ, read_body(b, 5, 1)).status == CONFLICT
+    assert second.call(READ, read_body(b, 10, 15)).status == 0
+    assert second.call(WRITE, write_body(b, 25, b"y")).status == CONFLICT
+    assert first.call(READ, read_body(a, 5, 1)).status == 0
+    assert first.call(WRITE, write_body(a, 25, b"y")).status == CONFLICT
+
+
+def test_unlocking_needs_the_exact_range() -> None:
+    _world, first, a, _second, _b = two()
+    lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE))
+    assert lock(first, a, (0, 9, UNLOCK)) == NOT_LOCKED
+    assert lock(first, a, (0, 10, UNLOCK)) == 0
+    assert lock(first, a, (0, 10, UNLOCK)) == NOT_LOCKED
+
+
+def test_several_locks_are_taken_together_or_not_at_all() -> None:
+    _world, first, a, second, b = two()
+    lock(first, a, (50, 1, EXCLUSIVE | AT_ONCE))
+    elements = (0, 10, EXCLUSIVE | AT_ONCE), (50, 1, SHARED | AT_ONCE)
+    assert lock(second, b, *elements) == NOT_GRANTED
+    assert lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE)) == 0
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        (0, 1, 0), (0, 1, SHARED | EXCLUSIVE), (0, 1, 0x40), (0, 1, SHARED | UNLOCK),
+    ],
+)  # fmt: skip
+def test_flags_that_mean_nothing_are_invalid(element: tuple[int, int, int]) -> None:
+    _world, first, a, _second, _b = two()
+    assert lock(first, a, (element)) == 0xC000000D
+
+
+def test_a_range_beyond_the_last_byte_is_no_range() -> None:
+    _world, first, a, _second, _b = two()
+    assert lock(first, a, (2**64 - 1, 2, EXCLUSIVE | AT_ONCE)) == 0xC00001A1
+    assert lock(first, a, (2**64 - 1, 1, EXCLUSIVE | AT_ONCE)) == 0
+
+
+def waiting() -> tuple[Talk, bytes, Talk, bytes, int]:
+    _world, first, a, second, b = two()
+    lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE))
+    interim = second.call(LOCK, lock_body(b, (0, 1, EXCLUSIVE)))
+    assert interim.status == PENDING
+    return first, a, second, b, interim.async_id
+
+
+@pytest.mark.parametrize("how", ["unlock", "close"])
+def test_a_waiting_lock_is_granted_when_the_range_is_free(how: str) -> None:
+    first, a, second, _b, async_id = waiting()
+    if how == "unlock":
+        lock(first, a, (0, 10, UNLOCK))
+    else:
+        first.call(CLOSE, close_body(a))
+    (final,) = second.take()
+    assert (final.status, final.async_id) == (0, async_id)
+
+
+def test_a_waiting_lock_is_cancelled() -> None:
+    first, a, second, _b, async_id = waiting()
+    second.cancel(flags=ASYNC, async_id=async_id)
+    assert [answer.status for answer in second.take()] == [CANCELLED]
+    lock(first, a, (0, 10, UNLOCK))
+    assert second.take() == []
+    assert lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE)) == 0
+
+
+def test_closing_ends_the_waiting() -> None:
+    _first, _a, second, b, _async_id = waiting()
+    second.send(CLOSE, close_body(b))
+    assert sorted(answer.status for answer in second.take()) == [0, NOT_LOCKED]
+
+
+def test_locks_of_a_lost_connection_are_gone() -> None:
+    world, first, a, second, b = two()
+    lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE))
+    first.connection.lost(1.0)
+    assert lock(second, b, (0, 10, EXCLUSIVE | AT_ONCE)) == 0
+    second.call(CLOSE, close_body(b))
+    assert not world.server.locks._files
+
+
+# --- Oplocks ------------------------------------------------------------------------------------
+
+
+def granted(talk: Talk, **options: int) -> tuple[int, bytes]:
+    answer = talk.call(CREATE, create_body("f", **options))
+    assert answer.status == 0
+    return answer.body[2], answer.body[64:80]
+
+
+def acknowledge(file_id: bytes, level: int) -> bytes:
+    return struct.pack("<HBBI16s", 24, level, 0, 0, file_id)
+
+
+def setting() -> tuple[World, Talk, Talk]:
+    world = World()
+    world.store.make("f", b"x")
+    return world, world.ready(), world.ready()
+
+
+@pytest.mark.parametrize("level", [NONE, LEVEL_II, EXCLUSIVE_OPLOCK, BATCH])
+def test_whoever_is_alone_gets_what_it_asks(level: int) -> None:
+    _world, first, _second = setting()
+    assert granted(first, oplock=level)[0] == level
+
+
+def test_a_lease_is_answered_without_one() -> None:
+    _world, first, _second = setting()
+    assert granted(first, oplock=0xFF)[0] == NONE
+
+
+def test_oplocks_can_be_switched_off() -> None:
+    world = World(config={"oplocks": False})
+    world.store.make("f", b"x")
+    assert granted(world.ready(), oplock=BATCH)[0] == NONE
+
+
+def test_a_second_open_breaks_and_waits_for_the_acknowledgment() -> None:
+    _world, first, second = setting()
+    _level, file_id = granted(first, oplock=BATCH)
+    second.send(CREATE, create_body("F", oplock=BATCH))
+    assert second.take() == []
+    (notification,) = first.take()
+    assert notification.command == OPLOCK_BREAK
+    assert notification.message_id == 2**64 - 1
+    assert notification.session_id == 0
+    assert notification.body == acknowledge(file_id, LEVEL_II)
+    assert first.call(OPLOCK_BREAK, acknowledge(file_id, LEVEL_II)).status == 0
+
+
+def test_after_the_break_both_share_level_ii() -> None:
+    _world, first, second = setting()
+    _level, file_id = granted(first, oplock=BATCH)
+    second.send(CREATE, create_body("f", oplock=BATCH))
+    first.take()
+    response = first.call(OPLOCK_BREAK, acknowledge(file_id, LEVEL_II))
+    assert response.body == acknowledge(file_id, LEVEL_II)
+    (created,) = second.take()
+    assert (created.status, created.body[2]) == (0, LEVEL_II)
+
+
+def test_overwriting_breaks_to_none() -> None:
+    _world, first, second = setting()
+    _level, file_id = granted(first, oplock=EXCLUSIVE_OPLOCK)
+    second.send(CREATE, create_body("f", disposition=5))
+    assert first.take()[0].body == acknowledge(file_id, NONE)
+
+
+def test_reading_attributes_breaks_nothing() -> None:
+    _world, first, second = setting()
+    granted(first, oplock=BATCH)
+    assert granted(second, access=0x00100080)[0] == NONE
+    assert first.take() == []
+
+
+@pytest.mark.parametrize("how", ["close", "lost", "time"])
+def test_closing_or_silence_also_answers_a_break(how: str) -> None:
+    world, first, second = setting()
+    _level, file_id = granted(first, oplock=BATCH)
+    second.send(CREATE, create_body("f"))
+    assert world.server.next_deadline() == 1035.0
+    if how == "close":
+        first.send(CLOSE, close_body(file_id))
+    elif how == "lost":
+        first.connection.lost(1001.0)
+    else:
+        world.server.tick(1034.9)
+        assert second.take() == []
+        world.server.tick(1035.0)
+    assert [answer.status for answer in second.take()] == [0]
+    assert world.server.next_deadline() is None
+
+
+def test_a_write_breaks_others_level_ii_and_waits_for_nobody() -> None:
+    _world, first, second = setting()
+    _level, a = granted(first, oplock=LEVEL_II)
+    _level, b = granted(second, oplock=LEVEL_II)
+    assert second.call(WRITE, write_body(b, 0, b"y")).status == 0
+    assert [answer.body for answer in first.take()] == [acknowledge(a, NONE)]
+    assert second.call(WRITE, write_body(b, 0, b"z")).status == 0
+    assert first.take() == []
+
+
+def test_acknowledging_what_was_not_asked() -> None:
+    _world, first, second = setting()
+    _level, file_id = granted(first, oplock=BATCH)
+    assert first.call(OPLOCK_BREAK, acknowledge(file_id, LEVEL_II)).status == 0xC0000184
+    second.send(CREATE, create_body("f"))
+    first.take()
+    assert first.call(OPLOCK_BREAK, acknowledge(file_id, BATCH)).status == 0xC00000E3
+    assert [answer.status for answer in second.take()] == [0]
+
+
+def test_an_oplock_follows_a_rename() -> None:
+    _world, first, second = setting()
+    _level, file_id = granted(first, oplock=BATCH)
+    name = "g".encode("utf-16-le")
+    data = struct.pack("<B7xQI", 0, 0, len(name)) + name
+    body = struct.pack("<HBBIHHI16s", 33, 1, 10, len(data), 96, 0, 0, file_id) + data
+    assert first.call(17, body).status == 0
+    second.send(CREATE, create_body("g"))
+    assert first.take()[0].command == OPLOCK_BREAK
