@@ -159,7 +159,7 @@ def write_cells(
         cell.mkdir(parents=True, exist_ok=True)
         (cell / CAPTURE).write_bytes(mine.to_bytes())
         if part.keys:
-            (cell / KEYS).write_text(keys_json(part.keys))
+            (cell / KEYS).write_text(keys_json(part.keys), "utf-8")
         found = pcap.streams(mine, port)
         trusts[part.scenario] = capture.judge(
             mine.to_bytes(), port, last_observation=part.last_observation
@@ -190,10 +190,10 @@ def _belonging(
 
 def write_ladder(cell: Path, built: ladder.Ladder) -> None:
     """A ladder's three forms."""
-    (cell / LADDER_TEXT).write_text(ladder_text.render(built))
-    (cell / LADDER_SVG).write_text(ladder_svg.render(built))
+    (cell / LADDER_TEXT).write_text(ladder_text.render(built), "utf-8")
+    (cell / LADDER_SVG).write_text(ladder_svg.render(built), "utf-8")
     plain = json.dumps(built.to_json(), ensure_ascii=False, separators=(",", ":"))
-    (cell / LADDER_JSON).write_text(plain + "\n")
+    (cell / LADDER_JSON).write_text(plain + "\n", "utf-8")
 
 
 def keys_json(keys: Sequence[SessionKey]) -> str:
@@ -211,5 +211,5 @@ def read_keys(path: Path) -> list[SessionKey]:
         return []
     return [
         SessionKey(int(row["session_id"], 16), bytes.fromhex(row["session_key"]))
-        for row in json.loads(path.read_text())
+        for row in json.loads(path.read_text("utf-8"))
     ]

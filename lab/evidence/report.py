@@ -39,7 +39,7 @@ def write(run_dir: Path, reproduce: str = "lab run-scenarios {scenario} --server
     """Write the report of the run in `run_dir`. `reproduce` is the command for one cell."""
     html = render(run_folder.read(run_dir), reproduce)
     path = run_dir / NAME
-    path.write_text(html)
+    path.write_text(html, "utf-8")
     return path
 
 
@@ -53,7 +53,7 @@ def render(run: Run, reproduce: str = "lab run-scenarios {scenario} --server {se
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = (_HERE / "report.js").read_text()
+    script = (_HERE / "report.js").read_text("utf-8")
     hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(
         matrix=run.matrix,
@@ -61,7 +61,7 @@ def render(run: Run, reproduce: str = "lab run-scenarios {scenario} --server {se
         reference=run.reference,
         versions=run.versions,
         words=sorted({cell["verdict"] for cell in run.matrix["cells"]}),
-        css=(_HERE / "report.css").read_text(),
+        css=(_HERE / "report.css").read_text("utf-8"),
         script=script,
         script_hash=hashed,
         data=embedded_json(data(run, reproduce)),

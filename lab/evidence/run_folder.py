@@ -57,13 +57,13 @@ def read(path: Path) -> Run:
     pairs = [(cell["server"], cell["scenario"]) for cell in matrix["cells"]]
     cells = {(server, name): read_cell(path / server / name) for server, name in pairs}
     versions = path / VERSIONS
-    told = json.loads(versions.read_text()) if versions.exists() else {}
+    told = json.loads(versions.read_text("utf-8")) if versions.exists() else {}
     return Run(path, matrix, told, cells)
 
 
 def _matrix(path: Path) -> dict[str, Any]:
     try:
-        matrix: dict[str, Any] = json.loads((path / MATRIX).read_text())
+        matrix: dict[str, Any] = json.loads((path / MATRIX).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise LabFailed(f"{path} holds no run: {error}", "lab run-scenarios") from error
     if matrix.get("version") != MATRIX_VERSION:
@@ -80,7 +80,7 @@ def read_cell(path: Path) -> CellFolder:
         trouble,
         _observations(path / OBSERVATIONS),
         {
-            entry.name: entry.read_text(errors="backslashreplace")
+            entry.name: entry.read_text("utf-8", errors="backslashreplace")
             for entry in sorted(path.glob("*"))
             if entry.suffix in LOG_SUFFIXES and not entry.name.startswith("ladder")
         },
@@ -94,7 +94,7 @@ def read_ladder(path: Path) -> tuple[Ladder | None, str]:
     if not file.exists():
         return None, "no capture was taken"
     try:
-        return Ladder.from_json(json.loads(file.read_text())), ""
+        return Ladder.from_json(json.loads(file.read_text("utf-8"))), ""
     except (ValueError, KeyError, TypeError) as error:
         return None, f"the ladder cannot be read: {error}"
 
@@ -104,7 +104,7 @@ def _observations(path: Path) -> list[Json]:
     found: list[Json] = []
     if not path.exists():
         return found
-    for line in path.read_text(errors="backslashreplace").splitlines():
+    for line in path.read_text("utf-8", errors="backslashreplace").splitlines():
         try:
             value = json.loads(line)
         except ValueError:
