@@ -241,6 +241,7 @@ class Interpreter:
     def _collect(self, step: model.Collect) -> None:
         connection = self._connections[step.conn]
         records: list[list[str]] = []
+        refs: list[str] = []
         ended = ""
         number = 0
         exchange = self._exchanges.get(step.first) if step.first else None
@@ -251,6 +252,7 @@ class Interpreter:
                     "CHANGE_NOTIFY", f"{step.ref}.{number}", body=step.body, file=step.file
                 )
                 (exchange,) = connection.send([self._outgoing(connection, request)])
+            refs.append(exchange.ref)
             ended = self._collect_one(step, connection, exchange, records)
             parked, exchange = exchange, None
             self._exchanges[step.ref] = parked
@@ -259,6 +261,8 @@ class Interpreter:
             index=self._index,
             ref=step.ref,
             last=parked.ref,
+            refs=refs,
+            until=step.until,
             ended=ended,
             records=records,
         )

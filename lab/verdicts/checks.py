@@ -137,7 +137,9 @@ def check_collected(wanted: ExpectCollected, evidence: Evidence) -> Failure | No
     at = evidence.find(wanted.of, "final")
     if collected["ended"].startswith("STATUS_"):
         return Failure(f"{collected['last']} ended with {collected['ended']}", at)
-    found = [(action, name) for action, name in collected["records"]]
+    found = evidence.gathered(collected)
+    if found is None:
+        return Failure(f"a response that {wanted.of} counted is missing", missing=True)
     return _compare(wanted.of, found, wanted.alternatives, at)
 
 
@@ -180,7 +182,10 @@ def check_delivered(wanted: ExpectDelivered, evidence: Evidence) -> Failure | No
     last = -1
     for ref in wanted.refs:
         if ref in evidence.collected:
-            found += [(action, name) for action, name in evidence.collected[ref]["records"]]
+            gathered = evidence.gathered(evidence.collected[ref])
+            if gathered is None:
+                return Failure(f"a response that {ref} counted is missing", missing=True)
+            found += gathered
             continue
         at = evidence.find(ref, "final")
         if at < 0:

@@ -47,6 +47,24 @@ class Evidence:
         """The index of the PDU of that stage for `ref`, or -1."""
         return self._pdus.get((self.resolve(ref), stage), -1)
 
+    def gathered(self, collected: Observation) -> list[tuple[str, str]] | None:
+        """What the responses of a `Collect` reported, up to the name it waited for.
+
+        Read from the PDUs, not from the client's own sum; None if a response is missing.
+        """
+        found: list[tuple[str, str]] = []
+        for ref in collected["refs"]:
+            if collected["ended"] == "quiet" and ref == collected["last"]:
+                return found  # parked: whatever it was answered, it was later
+            at = self.find(ref, "final")
+            if at < 0:
+                return None
+            found += records(self.all[at])
+        names = [name for _, name in found]
+        if collected["until"] in names:
+            del found[names.index(collected["until"]) + 1 :]
+        return found
+
     def end_of_step(self, step: int) -> int:
         """The index of the observation that closed the step, or -1 if it was not finished."""
         return self._step_ends.get(step, -1)
