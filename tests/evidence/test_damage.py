@@ -1,4 +1,4 @@
-"""Responses with bytes overwritten: everything down to the picture is still made, nothing raises."""
+"""Responses with bytes overwritten: all down to the picture is still made, and nothing raises."""
 
 from __future__ import annotations
 
