@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,8 @@ from lab.state import write_atomically
 
 if TYPE_CHECKING:
     from lab.session import Lab
+
+FEW = 4
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,8 @@ def up(lab: Lab) -> Up:
     say = progress.say
     with progress.step("render", "Rendering the servers' files"):
         secrets.ensure(paths.secrets)
-        rendered = render.render(paths, settings, lab.environ)
-        for result in rendered:
-            if result.status == "changed":
-                say(f"changed: {result.path}")
+        for line in changes(render.render(paths, settings, lab.environ)):
+            say(line)
     with progress.step("engine", "Finding the container engine"):
         ensure_engine(cast(Install, settings.engine.install), say)
     _require_port(lab)
@@ -84,6 +84,19 @@ def up(lab: Lab) -> Up:
     text = json.dumps(done.timings(), indent=2) + "\n"
     write_atomically(paths.timings, text.encode())
     return done
+
+
+def changes(rendered: Iterable[render.Rendered]) -> list[str]:
+    """What changed, for people: a node's files by name if they are few, else their number."""
+    by_node: dict[str, list[str]] = {}
+    for result in rendered:
+        if result.status == "changed":
+            node, _, inside = result.path.partition("/")
+            by_node.setdefault(node, []).append(inside)
+    return [
+        f"changed: {node}: {', '.join(files) if len(files) <= FEW else f'{len(files)} files'}"
+        for node, files in by_node.items()
+    ]
 
 
 def _require_port(lab: Lab) -> None:

@@ -17,9 +17,11 @@ import pytest
 from lab.errors import LabFailed
 from lab.lifecycle import names, ports, waiting
 from lab.lifecycle.down import down, names_to_remove
+from lab.lifecycle.up import changes
 from lab.paths import LabPaths, default_name
 from lab.probe import ProbeError
 from lab.progress import Progress
+from lab.render import Rendered
 from lab.settings import NODES
 from lab.state import State
 
@@ -120,6 +122,16 @@ class TestPorts:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         assert ports.owner_of(port) is None
+
+
+def test_changes_are_named_while_they_are_few() -> None:
+    rendered = [
+        Rendered("samba/etc/smb.conf", "changed"),
+        Rendered("samba/probe.py", "unchanged"),
+        Rendered("front/new", "new"),
+        *(Rendered(f"py/{number}.py", "changed") for number in range(9)),
+    ]
+    assert changes(rendered) == ["changed: samba: etc/smb.conf", "changed: py: 9 files"]
 
 
 def test_a_crash_is_found_on_the_console() -> None:
