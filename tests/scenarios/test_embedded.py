@@ -144,11 +144,20 @@ def _without_others(scenario: Scenario, wanted: Expectation) -> Scenario:
     return Scenario(**{**scenario.__dict__, "expectations": (wanted,)})
 
 
+def _sample(scenario: Scenario) -> list[Expectation]:
+    """All expectations, but of many that differ only in their request, a few."""
+    alike: dict[tuple[Any, ...], list[Expectation]] = {}
+    for wanted in scenario.expectations:
+        key = (type(wanted), getattr(wanted, "field", ""), getattr(wanted, "match", ""))
+        alike.setdefault(key, []).append(wanted)
+    return [wanted for group in alike.values() for wanted in (*group[:10], *group[10:][-2:])]
+
+
 @pytest.mark.parametrize("scenario", CATALOGUE.scenarios, ids=lambda scenario: scenario.name)
 def test_every_expectation_can_fail(matrix: Matrix, scenario: Scenario) -> None:
     """Bend just what it looks at: alone, it must turn the verdict."""
     lines = observed(matrix, scenario.name)
-    for wanted in scenario.expectations:
+    for wanted in _sample(scenario):
         alone = _without_others(scenario, wanted)
         assert judge(alone, lines).outcome is Outcome.PASS
         bent = copy.deepcopy(lines)
