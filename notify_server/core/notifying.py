@@ -67,6 +67,9 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
     session = request.valid_session
     if opened.closed:
         return Reply(ERROR_BODY, NtStatus.STATUS_NOTIFY_CLEANUP)
+    if opened.handle.delete_pending:
+        # Doomed while the job was away: the table was told before it had this watch.
+        raise StatusError(NtStatus.STATUS_DELETE_PENDING)
     if len(connection.parked) >= server.config.bounds.parked:
         raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
     parked = ParkedRequest(
@@ -85,7 +88,7 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
     completion = server.watches.arm(
         opened,
         parked,
-        directory=key,
+        directory=opened.handle.watch_key or key,  # it may have been renamed meanwhile
         completion_filter=body.completion_filter,
         watch_tree=parked.watch_tree,
         output_buffer_length=body.output_buffer_length,

@@ -135,6 +135,14 @@ class Handle(Protocol):
     def is_directory(self) -> bool: ...
 
     @property
+    def delete_pending(self) -> bool:
+        """Whether the file goes with its last handle."""
+
+    @property
+    def watch_key(self) -> str:
+        """Key of the directory as the feed speaks of it now; "" before `Store.watch`."""
+
+    @property
     def path(self) -> str:
         """Where it was opened, relative to the share, as it is spelled on disk; follows renames
         made through a store."""

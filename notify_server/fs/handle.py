@@ -9,6 +9,7 @@ from typing import Final
 from notify_server.fs import times, xattrs
 from notify_server.fs.api import Attributes
 from notify_server.fs.feed import Watched
+from notify_server.fs.names import to_wire
 from notify_server.fs.opens import File
 from notify_server.fs.syscalls import birth_time_ns
 from notify_server.fs.watched import name_of, parent_of
@@ -66,6 +67,14 @@ class LocalHandle:
     def proc(self) -> str:
         """A path to the very file, also where its descriptor allows no I/O."""
         return f"/proc/self/fd/{self.fd}"
+
+    @property
+    def delete_pending(self) -> bool:
+        return self.file.delete_pending
+
+    @property
+    def watch_key(self) -> str:
+        return to_wire(self.watched.path) if self.watched is not None else ""
 
     @property
     def path(self) -> str:

@@ -48,6 +48,8 @@ class MemoryHandle:
     delete_on_close: bool = False
     maximal_access: AccessMask = _EVERYTHING
     closed: bool = False
+    delete_pending: bool = False
+    watch_key: str = ""
 
     @property
     def is_directory(self) -> bool:

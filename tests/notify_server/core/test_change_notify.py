@@ -8,6 +8,7 @@ import struct
 import pytest
 
 from notify_server.core.config import Bounds
+from notify_server.notify.classes import added
 from notify_server.wire.constants import CompletionFilter
 from notify_server.wire.status import NtStatus
 from tests.notify_server.core.talk import (
@@ -220,6 +221,23 @@ def test_requests_behind_it_wait_and_do_not_fix_the_watch() -> None:
     assert interims[0].message_id < interims[1].message_id
     change(world, "deep\\er")
     assert records(talk.take()[0]) == [(1, "deep\\er")]
+
+
+def test_a_deletion_meanwhile_is_heeded() -> None:
+    world, talk, _file_id, runner = away()
+    world.store.handles[-1].delete_pending = True
+    runner.release()
+    assert [answer.status for answer in talk.take()] == [int(NtStatus.STATUS_DELETE_PENDING)]
+
+
+def test_a_rename_meanwhile_is_followed() -> None:
+    world, talk, _file_id, runner = away()
+    world.store.handles[-1].watch_key = "/renamed"
+    runner.release()
+    assert [answer.status for answer in talk.take()] == [PENDING]
+    world.feed.events.append(added("/renamed", "x", is_directory=False))
+    world.server.drain(1000.0)
+    assert records(talk.take()[0]) == [(1, "x")]
 
 
 def test_a_close_meanwhile_is_heeded() -> None:

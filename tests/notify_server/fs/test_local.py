@@ -398,6 +398,21 @@ def test_a_directory_moves_with_its_watch(share) -> None:
     assert share.eventually(2) == ["+b/x", "+b/y"]
 
 
+def test_a_watch_knows_its_directory_by_its_present_key(share) -> None:
+    (share.root / "a").mkdir()
+    mover = share.open("a").handle
+    assert mover.watch_key == ""
+    watcher = share.watch("a", tree=False)
+    assert watcher.watch_key == f"{share.root}/a"
+    share.store.rename(mover, "b", False)
+    assert watcher.watch_key == f"{share.root}/b"
+    (share.root / "b").rename(share.root / "c")
+    share.told()
+    assert watcher.watch_key == f"{share.root}/c"
+    share.store.set_delete_pending(mover, True)
+    assert watcher.delete_pending
+
+
 def test_a_directory_with_open_files_stays(share) -> None:
     (share.root / "a").mkdir()
     mover = share.open("a").handle
