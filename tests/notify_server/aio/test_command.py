@@ -1,0 +1,163 @@
+"""The command line: what it takes, what it refuses, and the process that it starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from notify_server.aio.command import CommandError, parse
+from notify_server.core.config import Bounds, Encryption
+
+
+def arguments(tmp_path: Path, *more: str) -> list[str]:
+    return ["--share", f"TEST={tmp_path}", "--user", "u", *more]
+
+
+def test_a_command_line(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    password.chmod(0o600)
+    command, ready = parse(
+        arguments(
+            tmp_path, "--password-file", str(password), "--listen", "[::1]:4450",
+            "--encryption", "required", "--ready-file", "r",
+        ),
+        {},
+    )  # fmt: skip
+    assert command.listen == ("::1", 4450)
+    assert command.users == {"u": "secret"}
+    assert command.options["encryption"] is Encryption.REQUIRED
+    assert ready == "r"
+    assert "secret" not in repr(command)
+
+
+def test_the_password_may_come_from_the_environment(tmp_path: Path) -> None:
+    command, _ready = parse(arguments(tmp_path), {"NOTIFY_SERVER_PASSWORD": "p"})
+    assert command.users == {"u": "p"}
+
+
+CONFIG = """
+listen = "0.0.0.0:445"
+log_level = "warning"
+[users]
+u = "878d8014606cda29677a44efa1353fc7"
+[share.TEST]
+path = "{path}"
+notify = false
+[options]
+session_seconds = 60
+encryption = "off"
+[bounds]
+parked = 5
+authentication_seconds = 2
+"""
+
+
+def config_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "server.toml"
+    path.write_text(text.replace("{path}", str(tmp_path)))
+    path.chmod(0o600)
+    return path
+
+
+def test_a_configuration_file(tmp_path: Path) -> None:
+    command, _ready = parse(["--config", str(config_file(tmp_path, CONFIG))], {})
+    assert command.listen == ("0.0.0.0", 445)
+    assert command.log_level == "warning"
+    assert command.users == {"u": bytes.fromhex("878d8014606cda29677a44efa1353fc7")}
+    assert command.shares["TEST"].notify is False
+    assert command.options == {
+        "session_seconds": 60,
+        "encryption": Encryption.OFF,
+        "bounds": Bounds(parked=5, authentication_seconds=2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("parked = 5", "parkd = 5"), "parkd"),
+        (("parked = 5", 'parked = "5"'), "parked: must be int"),
+        (("notify = false", "notify = 0"), "notify: must be bool"),
+        (('encryption = "off"', 'encryption = "on"'), "off, offered, required"),
+        (("878d", "87"), "NT hash"),
+        (('listen = "0.0.0.0:445"', 'listen = "here"'), "HOST:PORT"),
+        (('log_level = "warning"', 'log_level = "loud"'), "log_level"),
+        (("[bounds]", "[bonds]"), "bonds"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_named(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    path = config_file(tmp_path, CONFIG.replace(*change))
+    with pytest.raises(CommandError, match=says) as caught:
+        parse(["--config", str(path)], {})
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_with_verifiers_must_not_be_readable_by_others(tmp_path: Path) -> None:
+    path = config_file(tmp_path, CONFIG)
+    path.chmod(0o644)
+    with pytest.raises(CommandError, match="chmod 600"):
+        parse(["--config", str(path)], {})
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--user", "u"], "no share"),
+        (["--share", "TEST"], "NAME=PATH"),
+        (["--share", "TEST=/"], "no user"),
+        (["--share", "TEST=/nowhere/at/all", "--user", "u"], "not a directory"),
+        (["--share", "TEST=/", "--user", "u", "--listen", "1:x"], "HOST:PORT"),
+        (["--share", "TEST=/", "--user", "u", "--password-file", "/nowhere"], "No such file"),
+    ],
+)
+def test_what_is_wrong_in_the_arguments_is_named(argv: list[str], says: str) -> None:
+    environ = {"NOTIFY_SERVER_PASSWORD": "p"}
+    with pytest.raises(CommandError, match=says):
+        parse(argv, environ)
+
+
+def test_the_process_says_where_it_listens_and_stops_when_told(tmp_path: Path) -> None:
+    notify = tmp_path / "notify"
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(notify))
+    ready = tmp_path / "ready"
+    share = tmp_path / "share"
+    share.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "notify_server", *arguments(share), "--listen", "127.0.0.1:0",
+         "--ready-file", str(ready)],
+        env={**os.environ, "NOTIFY_SERVER_PASSWORD": "p", "NOTIFY_SOCKET": str(notify)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on 127.0.0.1:")
+        port = int(line.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+        manager.settimeout(5)
+        assert manager.recv(100) == b"READY=1"
+        assert ready.read_text() == f"127.0.0.1:{port}\n"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert rest == ""
+
+
+def test_a_wrong_command_line_ends_with_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "notify_server", "--share", "x"], capture_output=True, timeout=20
+    )
+    assert done.returncode == 2
