@@ -73,7 +73,7 @@ check: venv-dev           ## the fast part: format, lint, types, import rules, u
 	@$(BIN)/pytest -q -m "not docker and not slow" $(ARGS)
 
 test: venv-dev            ## every test, the end-to-end ones on the real lab included
-	@LAB_ROOT="$(CURDIR)" $(BIN)/python -m tests.require_engine
+	@LAB_ROOT="$(CURDIR)" $(BIN)/python -m tests.set_up_machine
 	@$(BIN)/pytest $(ARGS)
 
 bench: venv-dev           ## measure the figures: bench/results.json and a table

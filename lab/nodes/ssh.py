@@ -63,7 +63,7 @@ class SshNode:
                 self._connection = None
 
     def _run(self, command: str, argv: Sequence[str], input: bytes, deadline: float) -> Completed:
-        import paramiko  # type: ignore[import-untyped]
+        import paramiko
 
         end = time.monotonic() + deadline
         try:
