@@ -21,7 +21,7 @@ from typing import Any, Literal
 from lab.errors import LabError
 from lab.scenarios.model import Scenario
 from lab.scenarios.pipe import Pipe, PipeClosed
-from lab.scenarios.server_side import ServerSide
+from lab.scenarios.server_side import Liveness, ServerSide
 from lab.targets import Target
 from lab.verdicts.deviations import Deviations
 from lab.verdicts.export import junit_xml, matrix_json
@@ -171,7 +171,7 @@ class _ColumnRunner:
         observations: list[dict[str, Any]] = []
         trouble = self._observe(scenario, directory, observations)
         verdict = trouble or judge(scenario, observations)
-        alive = self.column.server.alive()
+        alive = self._alive()
         self._healthy = alive.ok
         if not alive.ok:
             verdict = replace(verdict, outcome=Outcome.SERVER_CRASH, reason=alive.detail)
@@ -180,9 +180,16 @@ class _ColumnRunner:
         self._keep(scenario, observations, began)
         return verdict
 
+    def _alive(self) -> Liveness:
+        """A server about which nothing can be learnt is as gone as one that does not answer."""
+        try:
+            return self.column.server.alive()
+        except LabError as error:
+            return Liveness(False, error.message)
+
     def _wait_until_alive(self) -> bool:
         deadline = time.monotonic() + COME_BACK_S * self.column.target.scale
-        while not self.column.server.alive().ok:
+        while not self._alive().ok:
             if time.monotonic() > deadline:
                 return False
             if self._stop.wait(0.2):

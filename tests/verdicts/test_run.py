@@ -210,6 +210,21 @@ def test_a_server_that_stays_away_leaves_the_rest_not_run(runner: Runner) -> Non
     assert matrix.cell("C3", "samba").verdict.reason == "samba does not answer"
 
 
+def test_a_server_of_which_nothing_can_be_learnt_is_gone(runner: Runner) -> None:
+    lives = [Liveness(True), LabFailed("its log cannot be read"), Liveness(True)]
+
+    def alive() -> Liveness:
+        life = lives.pop(0) if len(lives) > 1 else lives[0]
+        if isinstance(life, LabFailed):
+            raise life
+        return life
+
+    runner.server.alive = alive  # type: ignore[method-assign]
+    matrix = runner.run()
+    assert outcomes(matrix) == [Outcome.SERVER_CRASH, PASS, PASS]
+    assert matrix.cell("C1", "samba").verdict.reason == "its log cannot be read"
+
+
 def test_a_server_that_was_never_there_is_the_labs_failure(runner: Runner) -> None:
     runner.server.lives = [Liveness(False, "no such container")]
     matrix = runner.run()
