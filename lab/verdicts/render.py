@@ -23,21 +23,28 @@ STYLES = {
     Outcome.NO_EVIDENCE: "bold red",
     Outcome.NOT_RUN: "dim",
 }
-COLUMN = max(len(outcome) for outcome in Outcome) + 2
+LEAST_TITLE = 20
 
 
 def print_matrix(matrix: Matrix, console: Console) -> None:
     """Scenarios down, servers across; under each row, why its cells are not a pass.
 
-    On a terminal a reason is cut to the line that it may take; elsewhere it is whole.
+    On a terminal titles and reasons are cut so that each takes one line, and the verdicts are all
+    seen; elsewhere they are whole.
     """
+    column = _column_width(matrix)
     width = max((len(_title(matrix, number)) for number in range(len(matrix.scenarios))), default=0)
-    _line(console, Text.assemble(" " * width, "  ", *_header(matrix)))
+    if console.is_terminal:
+        room = console.width - column * len(matrix.servers) - 2
+        width = min(width, max(LEAST_TITLE, room))
+    _line(console, Text.assemble(" " * width, "  ", *_header(matrix, column)))
     for number, scenario in enumerate(matrix.scenarios):
         verdicts = {s: matrix.cell(scenario.name, s).verdict for s in matrix.servers}
-        row = Text.assemble((_title(matrix, number).ljust(width), "bold"), "  ")
+        title = Text(_title(matrix, number), "bold")
+        title.truncate(width, overflow="ellipsis", pad=True)
+        row = Text.assemble(title, "  ")
         for verdict in verdicts.values():
-            row.append(verdict.outcome.ljust(COLUMN), STYLES[verdict.outcome])
+            row.append(verdict.outcome.ljust(column), STYLES[verdict.outcome])
         _line(console, row)
         for server, verdict in verdicts.items():
             if verdict.outcome is not Outcome.PASS:
@@ -51,8 +58,13 @@ def _title(matrix: Matrix, number: int) -> str:
     return f"{scenario.name:<4}{scenario.title}{mark}"
 
 
-def _header(matrix: Matrix) -> list[tuple[str, str]]:
-    return [(server.ljust(COLUMN), "bold underline") for server in matrix.servers]
+def _column_width(matrix: Matrix) -> int:
+    words = [*matrix.servers, *(verdict.outcome for verdict in matrix.verdicts())]
+    return max(map(len, words), default=0) + 2
+
+
+def _header(matrix: Matrix, column: int) -> list[tuple[str, str]]:
+    return [(server.ljust(column), "bold") for server in matrix.servers]
 
 
 def _reason(server: str, verdict: Verdict) -> Text:

@@ -66,6 +66,16 @@ def test_a_reason_takes_one_line_of_a_terminal_and_is_whole_elsewhere() -> None:
     assert any(line.endswith("end") for line in printed(matrix, width=80))
 
 
+def test_verdicts_are_never_cut_from_a_narrow_terminal() -> None:
+    long = replace(ONE_CHANGE, title="A title " * 20)
+    names = ("samba", "ksmbd", "py")
+    matrix = matrix_of(**{name: Verdict(Outcome.KNOWN_DEVIATION, "why") for name in names})
+    lines = printed(replace(matrix, scenarios=(long,)), terminal=True, width=80)
+    assert lines[1].count("known deviation") == 3
+    assert lines[0].split() == list(names)
+    assert len(lines[1]) <= 80
+
+
 def test_what_looks_like_markup_is_printed_as_it_is() -> None:
     lines = printed(matrix_of(py=Verdict(Outcome.FAIL, "name [bold]x[/bold] :smile:")))
     assert lines[2].strip() == "py: name [bold]x[/bold] :smile:"
