@@ -63,7 +63,7 @@ class Share:
     store: Store | None
     read_only: bool = False
     notify: bool = True
-    """Without it CHANGE_NOTIFY is answered STATUS_NOT_SUPPORTED."""
+    """Without it CHANGE_NOTIFY is answered STATUS_NOT_IMPLEMENTED."""
     encrypt: bool = False
 
     @property

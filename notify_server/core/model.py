@@ -29,6 +29,8 @@ class Session:
     acceptor: Acceptor | None = None
     preauth_hash: bytes = b""
     identity: Identity | None = None
+    owner: str = ""
+    """Who logged on first, in lower case; repeated logons are this user's (or anonymous)."""
     keys: SessionKeys | None = None
     sealer: Sealer | None = None
     signing_required: bool = False

@@ -35,7 +35,8 @@ def change_notify(request: Request) -> Outcome:
     if not opened.granted_access & _LIST:
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     if not request.valid_tree.share.notify:
-        raise StatusError(NtStatus.STATUS_NOT_SUPPORTED)
+        # Windows repeats at once what is NOT_SUPPORTED; on this it falls back to polling.
+        raise StatusError(NtStatus.STATUS_NOT_IMPLEMENTED)
     if not request.is_last:
         raise StatusError(NtStatus.STATUS_INTERNAL_ERROR)
     if opened.watch_key is not None:

@@ -46,9 +46,12 @@ _WRITING: Final = int(
 _READING: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF})
 _MAXIMUM_ALLOWED: Final = int(AccessMask.MAXIMUM_ALLOWED)
 _ATTRIBUTES: Final = 0x00007FB7  # what [MS-FSCC] 2.6 allows a client to send
+_RESERVED_ACCESS: Final = 0x0CE0FE00
 _RESERVED_OPTIONS: Final = 0xFF000000
 _UNSUPPORTED_OPTIONS: Final = int(
-    CreateOptions.FILE_OPEN_BY_FILE_ID | CreateOptions.FILE_RESERVE_OPFILTER
+    0x00000080  # FILE_CREATE_TREE_CONNECTION, which SMB2 never had
+    | CreateOptions.FILE_OPEN_BY_FILE_ID
+    | CreateOptions.FILE_RESERVE_OPFILTER
 )
 _SHARE_ALL: Final = 7
 _NO_OPLOCK: Final = int(OplockLevel.SMB2_OPLOCK_LEVEL_NONE)
@@ -89,6 +92,8 @@ def _open_request(body: wire.CreateRequest, *, read_only: bool) -> OpenRequest:
         raise StatusError(NtStatus.STATUS_BAD_IMPERSONATION_LEVEL)
     if body.create_options & _UNSUPPORTED_OPTIONS:
         raise StatusError(NtStatus.STATUS_NOT_SUPPORTED)
+    if body.desired_access & _RESERVED_ACCESS:
+        raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     if (
         body.create_options & _RESERVED_OPTIONS
         or body.create_disposition > CreateDisposition.FILE_OVERWRITE_IF

@@ -89,11 +89,11 @@ def _step(request: Request, session: Session, body: SessionSetupRequest) -> Outc
     if step.identity is None:
         return _more(request, session, step)
     session.acceptor = None
-    again = session.identity
-    if again is not None and again.user.lower() != step.identity.user.lower():
+    if not _may_become(session, step.identity):
         request.connection.end_session(session, request.now)
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     session.identity = step.identity
+    session.owner = session.owner or step.identity.user.lower()
     _start_clock(request, session)
     if session.keys is None:
         _establish(request, session, step, body)
@@ -116,6 +116,11 @@ def _step(request: Request, session: Session, body: SessionSetupRequest) -> Outc
         flags |= SessionFlags.SMB2_SESSION_FLAG_ENCRYPT_DATA
     request.sign_response = not step.identity.anonymous
     return Reply(pack_session_setup_response(flags, step.token))
+
+
+def _may_become(session: Session, identity: Identity) -> bool:
+    """A session stays its owner's; where anonymous logons are allowed it may also become one."""
+    return not session.owner or identity.anonymous or identity.user.lower() == session.owner
 
 
 def _more(request: Request, session: Session, step: Step) -> Reply:

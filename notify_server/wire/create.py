@@ -13,6 +13,7 @@ _REQUEST: Final = Struct("<HBBIQQIIIIIHHII")
 _RESPONSE: Final = Struct("<HBBIQQQQQQII16sII")
 _CONTEXT: Final = Struct("<IHHHHI")
 _MAX_CONTEXTS: Final = 32
+_SHORTEST_NAME: Final = 4
 
 # Names of create contexts (2.2.13.2).
 SMB2_CREATE_EA_BUFFER: Final = b"ExtA"
@@ -91,6 +92,8 @@ def _parse_contexts(data: bytes) -> dict[bytes, bytes]:
         if following and (following % 8 or following < _CONTEXT.size or following > len(data)):
             raise WireError(f"create context's Next {following}")
         own = data[:following] if following else data
+        if name_length < _SHORTEST_NAME:
+            raise WireError(f"create context's name of {name_length} bytes")
         name = buffer_at(own, name_at, name_length, _CONTEXT.size)
         contexts[name] = buffer_at(own, value_at, value_length, _CONTEXT.size)
         if not following:

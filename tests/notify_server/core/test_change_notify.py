@@ -352,7 +352,7 @@ def test_file_ids_that_name_nothing(file_id: bytes) -> None:
 def test_a_share_without_notify_says_so_at_once() -> None:
     talk = World(share={"notify": False}).ready()
     answer = talk.call(CHANGE_NOTIFY, notify_body(talk.open("")))
-    assert answer.status == 0xC00000BB
+    assert answer.status == 0xC0000002
     assert not answer.flags & ASYNC
 
 

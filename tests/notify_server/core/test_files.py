@@ -69,6 +69,7 @@ def set_info(file_id: bytes, kind: int, data: bytes, *, of: int = 1, more: int =
         ({"share": 8}, INVALID_PARAMETER),
         ({"attributes": 0x40}, INVALID_PARAMETER),
         ({"options": 0x80000000}, INVALID_PARAMETER),
+        ({"access": 0x08000000}, ACCESS_DENIED),
         ({"options": 0x00002000}, NOT_SUPPORTED),
     ],
 )
@@ -96,7 +97,15 @@ def test_create_answers_mxac_and_qfid() -> None:
     assert struct.unpack_from("<QQ", data, following + 24) == (2, 0x1234)
 
 
-@pytest.mark.parametrize("contexts", [b"\1", context(b"MxAc", b"", 8), context(b"MxAc", b"", 4096)])
+@pytest.mark.parametrize(
+    "contexts",
+    [
+        b"\1",
+        context(b"MxAc", b"").replace(b"\4\0\0", b"\3\0\0", 1),
+        context(b"MxAc", b"", 8),
+        context(b"MxAc", b"", 4096),
+    ],
+)
 def test_create_contexts_that_lie_are_invalid(contexts: bytes) -> None:
     talk = World().ready()
     answer = talk.call(CREATE, create_body("f", disposition=2, contexts=contexts))

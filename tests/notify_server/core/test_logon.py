@@ -188,6 +188,12 @@ def test_logging_on_again_keeps_keys_opens_and_notifies() -> None:
     assert sorted(answer.status for answer in talk.take()) == [0, CLEANUP]
 
 
+def test_a_session_does_not_change_hands() -> None:
+    talk = World().ready()
+    assert talk.log_on("other", "other", again=True).status == ACCESS_DENIED
+    assert talk.call(TREE_DISCONNECT, EMPTY).status == SESSION_DELETED
+
+
 def test_failing_to_log_on_again_ends_the_session() -> None:
     talk = World().ready()
     talk.park(talk.open(""))
