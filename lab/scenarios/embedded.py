@@ -32,6 +32,7 @@ from lab.verdicts.run import Column, ProgressCallback, run_matrix
 ROOT = Path(__file__).resolve().parents[2]
 START_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 3.0
+ENDING_S = 0.5
 ACT_DEADLINE_S = 10.0
 SHARE, USER = "TEST", "tester"
 
@@ -54,13 +55,15 @@ class LocalServer:
         return Completed(done.returncode, done.stdout, done.stderr)
 
     def alive(self) -> Liveness:
-        code = self.process.poll()
-        if code is not None:
-            return Liveness(False, f"the server ended with {_exit_name(code)}{self._last_words()}")
         try:
             probe.negotiate("127.0.0.1", self.port, timeout=2.0)
         except probe.ProbeError as error:
-            return Liveness(False, f"the server runs but does not answer: {error}")
+            try:
+                # A process that is ending refuses connections before it can be waited for.
+                code = self.process.wait(ENDING_S)
+            except subprocess.TimeoutExpired:
+                return Liveness(False, f"the server runs but does not answer: {error}")
+            return Liveness(False, f"the server ended with {_exit_name(code)}{self._last_words()}")
         return Liveness(True)
 
     def _last_words(self) -> str:
