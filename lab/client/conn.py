@@ -97,6 +97,8 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         self._pump.add(self)
+        # By this port the capture's packets are told from other connections'.
+        self._observe("connected", conn=self.name, local_port=self._socket.getsockname()[1])
 
     def negotiate(self, dialects: Sequence[int], signing: Sequence[str]) -> None:
         """NEGOTIATE with signing required (MS-SMB2 3.2.4.2.2)."""
@@ -144,6 +146,12 @@ class Connection:
         fields["token"] = logon.second_token(challenge)
         self._handshake(Command.SESSION_SETUP, fields, NtStatus.STATUS_SUCCESS, logon)
         self._signing = True
+        self._observe(
+            "session_key",
+            conn=self.name,
+            session_id=f"{self.session_id:016x}",
+            session_key=logon.session_key.hex(),
+        )
 
     def tree_connect(self, host: str, share: str) -> None:
         fields = {"path": f"\\\\{host}\\{share}"}

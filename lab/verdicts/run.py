@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from lab.errors import LabError
+from lab.evidence.capture import Trust
 from lab.scenarios.model import Scenario
 from lab.scenarios.pipe import Pipe, PipeClosed
 from lab.scenarios.server_side import Liveness, ServerSide
@@ -34,14 +35,46 @@ HELLO_DEADLINE_S = 15.0
 COME_BACK_S = 20.0  # scaled: how long a server that went away may take to answer again
 
 
+# What happened whether or not packets show it; every other verdict rests on the capture.
+NEEDS_NO_CAPTURE = {
+    Outcome.TIMEOUT,
+    Outcome.SERVER_CRASH,
+    Outcome.CLIENT_CRASH,
+    Outcome.NOT_RUN,
+}
+
+
+class Recording(Protocol):
+    """A column's capture, as `lab.evidence.column.ColumnEvidence` takes it."""
+
+    def start(self) -> None: ...
+
+    def cell(
+        self,
+        scenario: str,
+        directory: str,
+        began: float,
+        ended: float,
+        observations: Sequence[Mapping[str, Any]],
+    ) -> None: ...
+
+    def finish(self) -> Mapping[str, Trust]: ...
+
+    def abandon(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Column:
-    """One server of the matrix, and all that is needed to run scenarios against it."""
+    """One server of the matrix, and all that is needed to run scenarios against it.
+
+    Without `recording` no capture is taken, and verdicts stand on the observations alone.
+    """
 
     target: Target
     server: ServerSide
     open_client: Callable[[], Pipe]
     deviations: Deviations = field(default_factory=Deviations)
+    recording: Recording | None = None
 
 
 @dataclass(frozen=True)
@@ -137,16 +170,35 @@ class _ColumnRunner:
         self._stop = stop
         self._pipe: Pipe | None = None
         self._healthy = False
+        self._gone = False  # it was waited for, and did not come back
 
     def run(self) -> None:
         """All scenarios; never raises: what cannot run is a cell with a reason."""
+        recording = self.column.recording
         try:
+            if recording:
+                recording.start()
             for number, scenario in enumerate(self._scenarios):
                 self._run_one(number, scenario)
         except _Interrupted:
             pass
+        except BaseException:
+            if recording:
+                recording.abandon()
+            raise
         finally:
             self._close_client()
+        if recording:  # after an interruption as well: what is done keeps its evidence
+            self._believe(recording.finish())
+
+    def _believe(self, trusts: Mapping[str, Trust]) -> None:
+        """A verdict whose capture cannot be believed becomes *no evidence*."""
+        for name, trust in trusts.items():
+            cell = self.cells.get(name)
+            if cell is None or trust.ok or cell.verdict.outcome in NEEDS_NO_CAPTURE:
+                continue
+            verdict = replace(cell.verdict, outcome=Outcome.NO_EVIDENCE, reason=trust.reason)
+            self.cells[name] = replace(cell, verdict=verdict)
 
     def _run_one(self, number: int, scenario: Scenario) -> None:
         total = len(self._scenarios)
@@ -178,6 +230,8 @@ class _ColumnRunner:
         else:
             self._remove(directory)
         self._keep(scenario, observations, began)
+        if self.column.recording:
+            self.column.recording.cell(scenario.name, directory, began, time.time(), observations)
         return verdict
 
     def _alive(self) -> Liveness:
@@ -194,6 +248,7 @@ class _ColumnRunner:
                 return False
             if self._stop.wait(0.2):
                 raise _Interrupted
+        self._gone = False
         return True
 
     # -- the dialogue with the interpreter ------------------------------------------------------
@@ -277,7 +332,7 @@ class _ColumnRunner:
         """`observations.jsonl`, and what the server wrote meanwhile."""
         folder = self._run_dir / self.name / scenario.name
         folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(observed) + "\n" for observed in observations)
+        lines = "".join(json.dumps(_without_key(observed)) + "\n" for observed in observations)
         (folder / "observations.jsonl").write_text(lines)
         try:
             evidence = self.column.server.evidence(began)
@@ -285,6 +340,11 @@ class _ColumnRunner:
             evidence = {"evidence-missing.txt": error.message}
         for name, text in evidence.items():
             (folder / name).write_text(text)
+
+
+def _without_key(observed: Mapping[str, Any]) -> dict[str, Any]:
+    """The observation without a session's key, which lies beside the capture that it opens."""
+    return {name: value for name, value in observed.items() if name != "session_key"}
 
 
 def _job(scenario: Scenario, target: Target, directory: str) -> dict[str, Any]:
