@@ -242,9 +242,11 @@ class _ColumnRunner:
             return Liveness(False, error.message)
 
     def _wait_until_alive(self) -> bool:
+        """Wait for the server, but only once: one that stays away is just looked for again."""
         deadline = time.monotonic() + COME_BACK_S * self.column.target.scale
         while not self._alive().ok:
-            if time.monotonic() > deadline:
+            if self._gone or time.monotonic() > deadline:
+                self._gone = True
                 return False
             if self._stop.wait(0.2):
                 raise _Interrupted
