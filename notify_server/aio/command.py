@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from notify_server.aio.server import NotifyServer, Options, ShareOptions
 from notify_server.core.config import Bounds, Encryption
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--encryption", choices=[item.value for item in Encryption])
     add("--session-seconds", type=float, metavar="N", help="sessions expire; 0 is never")
     add("--log-level", choices=_LEVELS)
+    add("--trace", metavar="FILE", help="write the functions that handle each request; slow")
     add("--ready-file", metavar="FILE", help="gets the address once the server answers")
     return parser
 
@@ -82,6 +83,8 @@ def parse(argv: Sequence[str] | None, environ: dict[str, str]) -> tuple[Command,
     if arguments.encryption:
         command.options["encryption"] = Encryption(arguments.encryption)
     command.log_level = arguments.log_level or command.log_level
+    if arguments.trace:
+        command.options["trace"] = sys.stderr if arguments.trace == "-" else _open(arguments.trace)
     if not command.shares:
         raise CommandError("no share: give --share NAME=PATH or [share.NAME] in --config")
     if not command.users and not command.options.get("allow_anonymous"):
@@ -90,6 +93,13 @@ def parse(argv: Sequence[str] | None, environ: dict[str, str]) -> tuple[Command,
         if not Path(options.path).is_dir():
             raise CommandError(f"share {name}: {options.path} is not a directory")
     return command, arguments.ready_file
+
+
+def _open(path: str) -> TextIO:
+    try:
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"--trace {path}: {error.strerror}") from None
 
 
 def _password(file: str | None, environ: dict[str, str]) -> str:

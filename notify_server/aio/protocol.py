@@ -47,7 +47,8 @@ class SmbProtocol(asyncio.BufferedProtocol):
         if connection is None:
             return
         try:
-            connection.receive(self.hub.read_buffer[:nbytes], time())
+            with self.hub.tracing:
+                connection.receive(self.hub.read_buffer[:nbytes], time())
         except Exception:
             log.exception("the core failed on input of client=%s", connection.client)
             connection.disconnect("internal error")

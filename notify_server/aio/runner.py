@@ -23,7 +23,8 @@ class ThreadRunner:
 
     A light job is a few metadata calls that the kernel answers from memory in microseconds; a
     thread would cost more than they do. A store that once was slow (a disk that spins up, a
-    network below) loses that trust for a while. With `inline=False` it never has it.
+    network below) loses that trust for a while. With `inline=False` it never has it;
+    `always` runs every job on the spot.
     """
 
     def __init__(
@@ -33,15 +34,19 @@ class ThreadRunner:
         *,
         threads: int = 8,
         inline: bool = True,
+        always: bool = False,
     ) -> None:
         self._loop = loop
         self._after = after
         self._inline = inline
+        self._always = always
         self._cautious_until = 0.0
         self._pool = ThreadPoolExecutor(threads, "notify-job")
 
     def submit(self, job: Job, done: Callable[[JobResult, float], None]) -> JobResult | None:
         """Do the job now and return its result, or have `done` called when a thread did it."""
+        if self._always:
+            return _run(job)
         if job.light and self._inline:
             started = perf_counter()
             if started >= self._cautious_until:

@@ -13,12 +13,14 @@ import os
 import secrets
 import uuid
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import time
-from typing import Final, Self
+from typing import Final, Self, TextIO
 
 from notify_server.aio.protocol import SmbProtocol
 from notify_server.aio.runner import ThreadRunner
+from notify_server.aio.trace import Tracer
 from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Bounds, Config, Encryption, Share, share_table
 from notify_server.core.server import Server
@@ -31,6 +33,7 @@ from notify_server.notify.table import Bounds as WatchBounds
 log: Final = logging.getLogger("notify_server")
 
 _READ_BUFFER: Final = 1 << 18
+_NOT_TRACING: Final = contextlib.nullcontext()
 _STOP_SECONDS: Final = 5.0
 _BACKLOG: Final = 1024
 
@@ -60,6 +63,8 @@ class Options:
     inline_jobs: bool = True
     """Run quick metadata calls on the event loop; False sends every store call to a thread."""
     threads: int = 8
+    trace: TextIO | None = None
+    """Where to write the functions that handle each request (see `aio.trace`)."""
     bounds: Bounds = field(default_factory=Bounds)
     watch_bounds: WatchBounds = field(default_factory=WatchBounds)
     feed_bounds: FeedBounds = field(default_factory=FeedBounds)
@@ -73,7 +78,12 @@ class Hub:
     ) -> None:
         self.feed = feed
         self.runner = ThreadRunner(
-            loop, self.flush, threads=options.threads, inline=options.inline_jobs
+            loop,
+            self.flush,
+            threads=options.threads,
+            inline=options.inline_jobs,
+            # Where everything is traced, everything runs where the trace is.
+            always=options.trace is not None,
         )
         self.core = Server(config, feed, self.runner, secrets.token_bytes, options.watch_bounds)
         self.read_buffer = memoryview(bytearray(_READ_BUFFER))
@@ -82,6 +92,7 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._bounds = config.bounds
+        self._tracer = Tracer(options.trace) if options.trace is not None else None
         self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         loop.add_reader(feed.fileno(), self._feed_readable)
@@ -112,13 +123,19 @@ class Hub:
                 connection.owner.flush()
         self.core.notify_log.flush()
 
+    @property
+    def tracing(self) -> AbstractContextManager[None]:
+        """Surrounds what comes from outside: input of a connection, changes of the feed."""
+        return _NOT_TRACING if self._tracer is None else self._tracer.record()
+
     def _tick(self) -> None:
         self._timer = None
         self.core.tick(time())
         self.flush()
 
     def _feed_readable(self) -> None:
-        self.core.drain(time())
+        with self.tracing:
+            self.core.drain(time())
         self.flush()
 
     async def stop(self) -> None:

@@ -46,6 +46,7 @@ _WRITING: Final = int(
 _READING: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF})
 _MAXIMUM_ALLOWED: Final = int(AccessMask.MAXIMUM_ALLOWED)
 _ATTRIBUTES: Final = 0x00007FB7  # what [MS-FSCC] 2.6 allows a client to send
+_SYNCHRONIZE: Final = int(AccessMask.SYNCHRONIZE)
 _RESERVED_ACCESS: Final = 0x0CE0FE00
 _RESERVED_OPTIONS: Final = 0xFF000000
 _UNSUPPORTED_OPTIONS: Final = int(
@@ -92,7 +93,7 @@ def _open_request(body: wire.CreateRequest, *, read_only: bool) -> OpenRequest:
         raise StatusError(NtStatus.STATUS_BAD_IMPERSONATION_LEVEL)
     if body.create_options & _UNSUPPORTED_OPTIONS:
         raise StatusError(NtStatus.STATUS_NOT_SUPPORTED)
-    if body.desired_access & _RESERVED_ACCESS:
+    if body.desired_access & _RESERVED_ACCESS or not body.desired_access & ~_SYNCHRONIZE:
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     if (
         body.create_options & _RESERVED_OPTIONS
