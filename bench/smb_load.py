@@ -142,9 +142,14 @@ class Client:
         }
 
     def park(self, file_id: bytes, completion_filter: int = 3, tree: bool = False) -> None:
-        """CHANGE_NOTIFY, and its interim response awaited: the watch is armed afterwards."""
-        self.call(
-            Command.CHANGE_NOTIFY,
-            self.notify_fields(file_id, completion_filter, tree),
-            NtStatus.STATUS_PENDING,
-        )
+        """CHANGE_NOTIFY, and its interim response awaited: the watch is armed afterwards.
+
+        A server that had buffered something answers at once; it is asked again.
+        """
+        while True:
+            self.send(Command.CHANGE_NOTIFY, self.notify_fields(file_id, completion_filter, tree))
+            (status,) = STATUS.unpack_from(self.receive(), 8)
+            if status == NtStatus.STATUS_PENDING:
+                return
+            if status != NtStatus.STATUS_SUCCESS:
+                raise LoadError(f"CHANGE_NOTIFY answered 0x{status:08X}")
