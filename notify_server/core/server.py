@@ -81,12 +81,16 @@ class Server:
         self._dirty[connection] = None
 
     def take_dirty(self) -> Iterable[Connection]:
-        """Connections whose outbox must be sent; asked for after each call into the core."""
+        """Connections whose outbox must be sent; asked for after each call into the core.
+
+        Last first: who made a change has its answer before the watchers have theirs in the order
+        of work, and they are the ones that wait for news.
+        """
         if not self._dirty:
             return ()
         dirty = self._dirty
         self._dirty = {}
-        return dirty
+        return reversed(dirty)
 
     # Sessions and opens
 
