@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import probe, switching
+from lab import probe, runs, switching, versions
 from lab.engine.sdk import container_info
 from lab.errors import LabFailed
+from lab.evidence.capture import Recorder
+from lab.evidence.column import ColumnEvidence
 from lab.nodes.model import Completed, Node, NodeError
 from lab.nodes.registry import backend, container
 from lab.scenarios.model import Scenario
 from lab.scenarios.pipe import Pipe
 from lab.scenarios.server_side import Liveness
-from lab.targets import container_target
+from lab.targets import Target, container_target
 from lab.verdicts import deviations
 from lab.verdicts.matrix import Matrix
-from lab.verdicts.run import Column, ProgressCallback, run_matrix
+from lab.verdicts.rounds import run_rounds
+from lab.verdicts.run import Column, ProgressCallback
 
 if TYPE_CHECKING:
     from lab.session import Lab
 
 ACT_DEADLINE_S = 10.0
+DECODE_DEADLINE_S = 60.0
 PROBE_TIMEOUT_S = 2.0
 CLIENT_ARGV = ("python3", "-m", "lab.client")
 
@@ -76,34 +82,59 @@ class ContainerServer:
         return {name: self.node.logs(since)}
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a run is to do: `servers` directly, or, if there are none, the active one's front."""
+
+    servers: Sequence[str]
+    scenarios: Sequence[Scenario]
+    captures: bool = True
+    rounds: int = 1
+
+
 def run_on_lab(
-    lab: Lab,
-    servers: Sequence[str],
-    scenarios: Sequence[Scenario],
-    new_folder: Callable[[], Path],
-    progress: ProgressCallback,
+    lab: Lab, wanted: Wanted, new_folder: Callable[[], Path], progress: ProgressCallback
 ) -> Matrix:
-    """Run against `servers` directly, or, if there are none, against the active one's front.
+    """The matrix of a run, with its evidence.
 
     `new_folder` makes the run's folder, once it is certain that there is something to run on.
     """
-    through_front = not servers
-    lab.require_running("client", *(["front"] if through_front else servers))
-    if through_front:
-        servers = [_active(lab)]
-    columns = [_column(lab, name, through_front) for name in servers]
-    return run_matrix(columns, scenarios, new_folder(), progress)
+    through_front = not wanted.servers
+    lab.require_running("client", *(["front"] if through_front else wanted.servers))
+    servers = [active(lab)] if through_front else wanted.servers
+
+    def columns(folder: Path) -> list[Column]:
+        return [_column(lab, name, through_front, folder, wanted.captures) for name in servers]
+
+    return run_rounds(columns, wanted.scenarios, new_folder(), wanted.rounds, progress)
 
 
-def _active(lab: Lab) -> str:
-    active = switching.active_of(switching.servers(container(lab.engine, "front")))
-    if not active:
+def versions_of(lab: Lab, servers: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Versions of the servers, the client and this machine, for a run's report."""
+
+    def node(name: str) -> Node:
+        in_guest = name == "ksmbd"
+        return backend(lab.engine, lab.paths, name) if in_guest else container(lab.engine, name)
+
+    asked = [*servers, "client"]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        found = pool.map(lambda name: versions.ask(name, partial(node, name)), asked)
+        told = dict(zip(asked, found, strict=True))
+    if "ksmbd" in told:
+        told["ksmbd"]["accelerator"] = lab.accelerator
+    return {**told, "host": runs.host_versions()}
+
+
+def active(lab: Lab) -> str:
+    """The server that the front leads to; LabFailed if it is none."""
+    name = switching.active_of(switching.servers(container(lab.engine, "front")))
+    if not name:
         raise LabFailed("the front leads to no server", "lab switch samba")
-    lab.require_running(active)
-    return active
+    lab.require_running(name)
+    return name
 
 
-def _column(lab: Lab, name: str, through_front: bool) -> Column:
+def _column(lab: Lab, name: str, through_front: bool, folder: Path, captures: bool) -> Column:
     target = container_target(
         name,
         lab.settings,
@@ -112,7 +143,32 @@ def _column(lab: Lab, name: str, through_front: bool) -> Column:
         through_front=through_front,
     )
     server = ContainerServer(lab, name, backend(lab.engine, lab.paths, name), target.scale)
-    return Column(target, server, partial(_open_client, lab), deviations.load(name))
+    return Column(
+        target,
+        server,
+        partial(_open_client, lab),
+        deviations.load(name),
+        _recording(lab, target, folder) if captures else None,
+    )
+
+
+def _recording(lab: Lab, target: Target, folder: Path) -> ColumnEvidence:
+    """The column's capture, taken and decoded in the client container."""
+    client = container(lab.engine, "client")
+    recorder = Recorder(
+        client,
+        lambda argv: lab.engine.exec_pipe("client", list(argv)),
+        host=target.host,
+        port=target.port,
+        path=f"/tmp/{target.name}-{os.getpid()}.pcap",  # noqa: S108 - the container's own
+    )
+    return ColumnEvidence(
+        target.name,
+        target.port,
+        folder,
+        recorder,
+        lambda argv: client.run(argv, deadline=DECODE_DEADLINE_S),
+    )
 
 
 def _open_client(lab: Lab) -> Pipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -46,7 +47,7 @@ def subject(name: str, commands: Commands) -> str:
 
 
 def _command(command: Command) -> str:
-    lines = [f"usage: {command.usage}", "", command.summary + "."]
+    lines = [*_usage(command), "", command.summary + "."]
     if command.description:
         lines += ["", *command.description.splitlines()]
     rows = [
@@ -60,6 +61,18 @@ def _command(command: Command) -> str:
     if command.examples:
         lines += ["", "Examples:", *_columns(command.examples)]
     return "\n".join(lines)
+
+
+def _usage(command: Command) -> list[str]:
+    """The usage, wrapped between its words: `[--since WHEN]` is one."""
+    lead = f"usage: lab {command.typed} "
+    words = re.findall(r"\[[^]]*\]|\S+", f"usage: {command.usage}"[len(lead) :])
+    lines = [lead.rstrip()]
+    for word in words:
+        if len(lines[-1]) + 1 + len(word) > WIDTH:
+            lines.append(" " * (len(lead) - 1))
+        lines[-1] += f" {word}"
+    return lines
 
 
 def _columns(rows: Sequence[tuple[str, str]]) -> list[str]:

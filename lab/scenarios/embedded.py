@@ -27,7 +27,8 @@ from lab.scenarios.server_side import Liveness
 from lab.targets import Target
 from lab.verdicts import deviations
 from lab.verdicts.matrix import Matrix
-from lab.verdicts.run import Column, ProgressCallback, run_matrix
+from lab.verdicts.rounds import run_rounds
+from lab.verdicts.run import Column, ProgressCallback
 
 ROOT = Path(__file__).resolve().parents[2]
 START_DEADLINE_S = 10.0
@@ -142,7 +143,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def run(
-    scenarios: Sequence[Scenario], run_dir: Path, progress: ProgressCallback | None = None
+    scenarios: Sequence[Scenario],
+    run_dir: Path,
+    progress: ProgressCallback | None = None,
+    rounds: int = 1,
 ) -> Matrix:
     """The matrix of one column, py. Nothing is left behind but what `run_dir` holds."""
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -152,4 +156,4 @@ def run(
             column = Column(
                 target, server, lambda: open_local_client(folder), deviations.load("py")
             )
-            return run_matrix([column], scenarios, run_dir, progress)
+            return run_rounds(lambda _: [column], scenarios, run_dir, rounds, progress)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections import Counter
 from typing import Any
 from xml.etree import ElementTree
 
+from lab.scenarios.model import Scenario
 from lab.verdicts.matrix import Cell, Matrix
 from lab.verdicts.verdict import Outcome, Verdict
 
@@ -41,6 +44,7 @@ def matrix_json(matrix: Matrix) -> dict[str, Any]:
                 "cites": list(scenario.cites),
                 "rests_on": scenario.rests_on,
                 "provisional": scenario.provisional,
+                "fingerprint": fingerprint(scenario),
             }
             for scenario in matrix.scenarios
         ],
@@ -80,7 +84,24 @@ def _cell_json(scenario: str, server: str, cell: Cell) -> dict[str, Any]:
             for finding in verdict.findings
         ],
         "seconds": cell.seconds,
+        "stability": stability(cell),
     }
+
+
+def stability(cell: Cell) -> dict[str, Any]:
+    """How often the cell ended how, and in how many rounds it was not as expected."""
+    rounds = cell.rounds or (cell.verdict,)
+    return {
+        "rounds": len(rounds),
+        "failed": sum(not verdict.as_expected for verdict in rounds),
+        "verdicts": dict(Counter(str(verdict.outcome) for verdict in rounds)),
+    }
+
+
+def fingerprint(scenario: Scenario) -> str:
+    """Changes whenever what the scenario does or expects changes."""
+    plain = json.dumps(scenario.to_json(), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
 def summary(matrix: Matrix) -> dict[str, dict[str, int]]:

@@ -15,11 +15,15 @@ AS_EXPECTED, NEWLY_FAILING, LAB_FAILED = 0, 1, 3
 
 @dataclass(frozen=True)
 class Cell:
-    """`raw` is the verdict before the server's deviations were considered."""
+    """`raw` is the verdict before the server's deviations were considered.
+
+    `rounds` are the verdicts of a run that repeats; empty if it ran once.
+    """
 
     verdict: Verdict
     raw: Verdict
     seconds: float = 0.0
+    rounds: tuple[Verdict, ...] = ()
 
 
 NOT_RUN = Verdict(Outcome.NOT_RUN)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from lab.cli.output import console, print_json
 from lab.cli.registry import command
 from lab.cli.words import Positional, check_value
 from lab.settings import BACKENDS
+
+MOST_ROUNDS = 1000
 
 if TYPE_CHECKING:
     from lab.scenarios.model import Scenario
@@ -28,9 +29,13 @@ if TYPE_CHECKING:
         "server": "these servers, directly, past the front: samba, ksmbd, py, or several as a,b",
         "all": "every server, directly",
         "embedded": "against notify_server on this machine: no Docker, no root",
+        "repeat": "run everything N times; each cell then tells how stable it is",
+        "baseline": "fail only on what newly fails, in every round, against this file",
+        "no_capture": "take no captures: quicker, but without ladders, differences and proof",
         "list": "list the scenarios instead of running them",
         "json": "print the matrix (or the list) as JSON",
     },
+    metavars={"repeat": "N", "baseline": "FILE"},
     repeated=("server",),
     examples=(
         ("lab run-scenarios", "all of them against the active server, through the front"),
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
         ("lab run-scenarios C1 G --server ksmbd,py", "one scenario and a group, two servers"),
         ("lab run-scenarios MS-SMB2/3.3.5.19", "those that rest on a section"),
         ("lab run-scenarios --embedded", "a quick look, without the lab"),
+        ("lab run-scenarios --all --repeat 3 --baseline base.json", "the gate for a patch series"),
         ("lab run-scenarios --list", "what there is"),
     ),
 )
@@ -47,36 +53,70 @@ def run_scenarios(
     server: Sequence[str] | None = None,
     all: bool = False,
     embedded: bool = False,
+    repeat: str = "1",
+    baseline: str = "",
+    no_capture: bool = False,
     list: bool = False,
     json: bool = False,
 ) -> int:
     """Run scenarios and judge what the servers did.
 
     Scenarios are named by name (C1), by group (C), or by a section that they cite. Each runs in
-    a directory of its own; servers run side by side. Verdicts, reasons and evidence go to
-    .lab/runs/TIME/. Exits 0 if all is as expected, 1 if something newly fails.
+    a directory of its own; servers run side by side. Verdicts, captures, ladders, logs and
+    report.html go to .lab/runs/TIME/. Exits 0 if all is as expected, 1 if something newly fails;
+    with --baseline, 1 only for what fails in every round and did not in the baseline.
     """
     from lab.scenarios.catalogue import load
+    from lab.verdicts import baseline as baselines
 
     chosen = load().select(names)
     servers = _chosen_servers(server or (), all, embedded)
     if list:
         _list(chosen, json)
         return 0
-    runs = _runs_folder()
+    rounds = _rounds(repeat)
+    known = baselines.load(Path(baseline)) if baseline else None
     if embedded:
-        from lab.scenarios.embedded import run
-
-        matrix = run(chosen, _new_run(runs), Ticker(len(chosen)))
+        matrix = _run_embedded(chosen, rounds)
     else:
-        from lab.matrix import run_on_lab
-        from lab.session import Lab
+        matrix = _run_on_lab(servers, chosen, rounds, not no_capture)
+    return _report(matrix, known, json)
 
-        lab = Lab.open()
-        with lab.locked("lab run-scenarios"):
-            total = len(chosen) * max(len(servers), 1)
-            matrix = run_on_lab(lab, servers, chosen, partial(_new_run, runs), Ticker(total))
-    return _report(matrix, json)
+
+def _rounds(given: str) -> int:
+    from lab.errors import UsageError
+
+    if not given.isdecimal() or not 1 <= int(given) <= MOST_ROUNDS:
+        raise UsageError(
+            f"--repeat {given!r} is not allowed", f"a number from 1 to {MOST_ROUNDS}, as in 3"
+        )
+    return int(given)
+
+
+def _run_embedded(chosen: Sequence[Scenario], rounds: int) -> Matrix:
+    """Without captures: taking them needs a privilege, and this needs none."""
+    from lab import runs
+    from lab.scenarios.embedded import run
+
+    matrix = run(chosen, runs.new(_runs_folder()), Ticker(len(chosen) * rounds), rounds)
+    runs.finish(matrix.run_dir, {"host": runs.host_versions()})
+    return matrix
+
+
+def _run_on_lab(
+    servers: Sequence[str], chosen: Sequence[Scenario], rounds: int, captures: bool
+) -> Matrix:
+    from lab import runs
+    from lab.matrix import Wanted, run_on_lab, versions_of
+    from lab.session import Lab
+
+    lab = Lab.open()
+    with lab.locked("lab run-scenarios"):
+        wanted = Wanted(servers, chosen, captures, rounds)
+        ticker = Ticker(len(chosen) * max(len(servers), 1) * rounds)
+        matrix = run_on_lab(lab, wanted, partial(runs.new, lab.paths.runs), ticker)
+        runs.finish(matrix.run_dir, versions_of(lab, matrix.servers))
+    return matrix
 
 
 def _chosen_servers(given: Sequence[str], every: bool, embedded: bool) -> list[str]:
@@ -105,18 +145,6 @@ def _runs_folder() -> Path:
         return Path.cwd() / ".lab" / "runs"
 
 
-def _new_run(runs: Path) -> Path:
-    """A new folder, named after the time; a second run in the same second gets a suffix."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for name in (stamp, *(f"{stamp}-{number}" for number in range(2, 100))):
-        try:
-            (runs / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return runs / name
-    raise FileExistsError(runs / stamp)
-
-
 def _list(chosen: Sequence[Scenario], as_json: bool) -> None:
     if as_json:
         print_json(
@@ -142,14 +170,28 @@ def _list(chosen: Sequence[Scenario], as_json: bool) -> None:
     console().print(table)
 
 
-def _report(matrix: Matrix, as_json: bool) -> int:
+def _report(matrix: Matrix, known: Mapping[str, Any] | None, as_json: bool) -> int:
+    from lab.evidence.report import NAME
+    from lab.verdicts import baseline as baselines
+    from lab.verdicts.matrix import AS_EXPECTED, LAB_FAILED, NEWLY_FAILING
     from lab.verdicts.render import matrix_json, print_matrix
+    from lab.verdicts.rounds import unstable
 
+    plain = matrix_json(matrix)
+    found = baselines.compare(known, plain) if known else None
     if as_json:
-        print_json(matrix_json(matrix))
+        print_json({**plain, "baseline": found.as_json()} if found else plain)
     else:
-        print_matrix(matrix, console())
-    return matrix.exit_code
+        out = console()
+        print_matrix(matrix, out)
+        for line in [*unstable(matrix), *(baselines.lines(found) if found else ())]:
+            out.print(line, markup=False, soft_wrap=True)
+        out.print(str(matrix.run_dir / NAME), markup=False, soft_wrap=True)
+    if found is None:
+        return matrix.exit_code
+    if not found.compared or matrix.partial:
+        return LAB_FAILED
+    return AS_EXPECTED if found.holds else NEWLY_FAILING
 
 
 class Ticker:
