@@ -28,6 +28,8 @@ COMMAND_MODULES = (
     "status",
     "switch",
     "scenarios",
+    "torture",
+    "watch",
     "shell",
     "logs",
     "doctor",
