@@ -58,7 +58,10 @@ def answer(**values: Any) -> Pdu:
             Changed("ADDED", "dir\\a", ("file-name", "dir-name")),
             "added           dir/a                            name",
         ),
-        (Changed("MODIFIED", "a", ("size",)), "modified        a                                size"),
+        (
+            Changed("MODIFIED", "a", ("size",)),
+            "modified        a                                size",
+        ),
         (
             Changed("MODIFIED", "a", ("attributes", "size", "last-write", "ea")),
             "modified        a                                data or metadata",
@@ -72,7 +75,8 @@ def answer(**values: Any) -> Pdu:
         (Oddity("odd"), "odd"),
         (
             WATCHING,
-            "watching //h/s (py) for everything, with all below it; SMB 3.1.1, signed with AES-GMAC",
+            "watching //h/s (py) for everything, with all below it; SMB 3.1.1, "
+            "signed with AES-GMAC",
         ),
         (
             Watching("//h/s", "", 0x0210, "HMAC-SHA256", False, 0x9, False, True),
