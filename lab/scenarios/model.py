@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 Scalar: TypeAlias = "int | str | bool | None"
 Fields: TypeAlias = "tuple[tuple[str, Scalar], ...]"
@@ -420,6 +420,8 @@ class Scenario:
     provisional: bool
     steps: tuple[Step, ...]
     expectations: tuple[Expectation, ...]
+
+    evidence: ClassVar[str] = "observations.jsonl"  # the file in its cell's folder
 
     @property
     def group(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 from lab.errors import UsageError
 from lab.scenarios.model import Scenario
@@ -28,6 +29,8 @@ DEFAULT_PATTERNS = (
 NOTIFY_OFF_SHARE = "NOTIFY_OFF"
 SHARES = {"smb2.change_notify_disabled": NOTIFY_OFF_SHARE}  # suites that need a share of their own
 PREFIX = "smb2."
+DEADLINE_S = 60.0
+DEADLINES_S = {"smb2.notify.mask": 180.0}  # waits for 100 s
 _GLOB = frozenset("*?[")
 
 
@@ -35,15 +38,12 @@ _GLOB = frozenset("*?[")
 class Subtest(Scenario):
     """A row of the matrix: nothing is recorded in it, smbtorture knows what to do."""
 
+    evidence: ClassVar[str] = "smbtorture.txt"
+
     @property
     def group(self) -> str:
         """The suite: `smb2.notify` of `smb2.notify.dir`."""
         return self.name.rpartition(".")[0]
-
-    @property
-    def folder(self) -> str:
-        """The name of its folder in a run: some subtests have a space in their name."""
-        return self.name.replace(" ", "_").replace("/", "_")
 
 
 def subtest(name: str) -> Subtest:
@@ -63,6 +63,11 @@ def subtest(name: str) -> Subtest:
 def share_of(name: str, default: str) -> str:
     """The share that a subtest runs on."""
     return next((share for suite, share in SHARES.items() if _within(name, suite)), default)
+
+
+def deadline_of(name: str) -> float:
+    """Seconds that a subtest may take on a server that is not emulated."""
+    return DEADLINES_S.get(name, DEADLINE_S)
 
 
 def parse_list(text: str) -> list[str]:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import switching
-from lab.errors import LabFailed
-from lab.matrix import ContainerServer
+from lab.matrix import ContainerServer, active
 from lab.nodes.model import check
 from lab.nodes.registry import backend, container
 from lab.scenarios.pipe import Pipe
@@ -41,23 +39,15 @@ def run_on_lab(
     names: Sequence[str],
     new_folder: Callable[[], Path],
     progress: ProgressCallback,
-    deadline: float,
+    deadline: float | None,
 ) -> Matrix:
     """Run subtests against `servers`, or, if there are none, the active one; always directly."""
-    servers = servers or [_active(lab)]
+    servers = servers or [active(lab)]
     lab.require_running(CLIENT, *servers)
     columns = [_column(lab, name) for name in servers]
     return run_subtests(
         columns, [subtest(name) for name in names], new_folder(), progress, deadline
     )
-
-
-def _active(lab: Lab) -> str:
-    lab.require_running("front")
-    active = switching.active_of(switching.servers(container(lab.engine, "front")))
-    if not active:
-        raise LabFailed("the front leads to no server", "lab switch samba")
-    return active
 
 
 def _column(lab: Lab, name: str) -> Column:

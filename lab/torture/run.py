@@ -6,7 +6,6 @@ takes its place, answers again.
 
 from __future__ import annotations
 
-import json
 import shlex
 import threading
 import time
@@ -14,22 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from lab.errors import LabError
 from lab.scenarios.server_side import ServerSide
 from lab.targets import Target
 from lab.torture import process
-from lab.torture.listing import Subtest, share_of
+from lab.torture.listing import Subtest, deadline_of, share_of
 from lab.torture.output import judge
 from lab.verdicts.deviations import Deviations
-from lab.verdicts.export import junit_xml, matrix_json
 from lab.verdicts.matrix import NOT_RUN, Cell, Matrix
-from lab.verdicts.run import COME_BACK_S, Event, ProgressCallback
+from lab.verdicts.run import COME_BACK_S, Event, ProgressCallback, save
 from lab.verdicts.verdict import Outcome, Verdict
-
-DEADLINE_S = 180.0  # scaled; smb2.notify.mask alone waits for 100 s
-OUTPUT_FILE = "smbtorture.txt"
 
 
 @dataclass(frozen=True)
@@ -47,9 +41,11 @@ def run_subtests(
     subtests: Sequence[Subtest],
     run_dir: Path,
     progress: ProgressCallback | None = None,
-    deadline: float = DEADLINE_S,
+    deadline: float | None = None,
 ) -> Matrix:
     """Every subtest against every column; writes `<server>/<subtest>/` below `run_dir`.
+
+    `deadline` (seconds, scaled by what a server runs on) replaces each subtest's own.
 
     KeyboardInterrupt ends the run early: what is done is returned, marked partial.
     """
@@ -77,7 +73,7 @@ def run_subtests(
             if not interrupted
         },
     )
-    _save(matrix)
+    save(matrix)
     return matrix
 
 
@@ -102,22 +98,6 @@ def _run_all(runners: Sequence[_ColumnRunner], stop: threading.Event) -> bool:
     return interrupted
 
 
-def torture_json(matrix: Matrix) -> dict[str, Any]:
-    """`matrix_json`, its evidence being what smbtorture printed."""
-    plain = matrix_json(matrix)
-    folders = {row.name: row.folder for row in matrix.scenarios if isinstance(row, Subtest)}
-    for cell in plain["cells"]:
-        cell["evidence"]["file"] = f"{cell['server']}/{folders[cell['scenario']]}/{OUTPUT_FILE}"
-    return plain
-
-
-def _save(matrix: Matrix) -> None:
-    matrix.run_dir.mkdir(parents=True, exist_ok=True)
-    plain = json.dumps(torture_json(matrix), indent=2, ensure_ascii=False)
-    (matrix.run_dir / "matrix.json").write_text(plain + "\n")
-    (matrix.run_dir / "junit.xml").write_text(junit_xml(matrix))
-
-
 class _ColumnRunner:
     """One server's thread."""
 
@@ -127,7 +107,7 @@ class _ColumnRunner:
         subtests: Sequence[Subtest],
         run_dir: Path,
         tell: ProgressCallback,
-        deadline: float,
+        deadline: float | None,
         stop: threading.Event,
     ) -> None:
         self.column = column
@@ -137,7 +117,7 @@ class _ColumnRunner:
         self._subtests = subtests
         self._folder = run_dir / self.name
         self._tell = tell
-        self._deadline = deadline * column.target.scale
+        self._deadline = deadline
         self._stop = stop
         self._healthy = False
         self._patience = COME_BACK_S * column.target.scale
@@ -170,10 +150,9 @@ class _ColumnRunner:
             return replace(NOT_RUN, reason=f"{self.name} does not answer")
         target = self.column.target
         share = share_of(subtest.name, target.share)
-        ran = process.run(
-            self.column.open_pipe, target, share, subtest.name, self._deadline, self._stop
-        )
-        verdict = judge(ran.text, ran.code, self._deadline)
+        deadline = (self._deadline or deadline_of(subtest.name)) * target.scale
+        ran = process.run(self.column.open_pipe, target, share, subtest.name, deadline, self._stop)
+        verdict = judge(ran.text, ran.code, deadline)
         alive = self.column.server.alive()
         self._healthy = alive.ok
         if not alive.ok:
@@ -195,12 +174,12 @@ class _ColumnRunner:
 
     def _keep(self, subtest: Subtest, share: str, ran: process.Ran, began: float) -> None:
         """What smbtorture printed under how it was called, and what the server wrote meanwhile."""
-        folder = self._folder / subtest.folder
+        folder = self._folder / subtest.name
         folder.mkdir(parents=True, exist_ok=True)
         words = process.arguments(self.column.target, share, subtest.name)
         called = shlex.join(["smbtorture", *words, "-A", "credentials"])
         end = "it was ended" if ran.code is None else f"exit code {ran.code}"
-        (folder / OUTPUT_FILE).write_text(f"$ {called}\n{ran.text}[{end}]\n")
+        (folder / subtest.evidence).write_text(f"$ {called}\n{ran.text}[{end}]\n")
         try:
             evidence = self.column.server.evidence(began)
         except LabError as error:

@@ -49,7 +49,7 @@ def matrix_json(matrix: Matrix) -> dict[str, Any]:
             for scenario in matrix.scenarios
         ],
         "cells": [
-            _cell_json(scenario.name, server, matrix.cell(scenario.name, server))
+            _cell_json(scenario, server, matrix.cell(scenario.name, server))
             for scenario in matrix.scenarios
             for server in matrix.servers
         ],
@@ -64,11 +64,11 @@ def matrix_json(matrix: Matrix) -> dict[str, Any]:
     }
 
 
-def _cell_json(scenario: str, server: str, cell: Cell) -> dict[str, Any]:
+def _cell_json(scenario: Scenario, server: str, cell: Cell) -> dict[str, Any]:
     verdict = cell.verdict
     return {
         "server": server,
-        "scenario": scenario,
+        "scenario": scenario.name,
         "verdict": str(verdict.outcome),
         "as_expected": verdict.as_expected,
         "reason": verdict.reason,
@@ -77,7 +77,7 @@ def _cell_json(scenario: str, server: str, cell: Cell) -> dict[str, Any]:
         "evidence": {
             "step": verdict.step,
             "observation": verdict.at,
-            "file": f"{server}/{scenario}/observations.jsonl",
+            "file": f"{server}/{scenario.name}/{scenario.evidence}",
         },
         "findings": [
             {"rule": finding.rule, "text": finding.text, "observation": finding.at}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab.cli.output import console, print_json
+from lab.cli.output import print_json
 from lab.cli.registry import command
 from lab.cli.words import Positional
 
@@ -19,11 +18,12 @@ from lab.cli.words import Positional
     flags={
         "server": "these servers: samba, ksmbd, py, or several as a,b (else the active one)",
         "all": "every server",
-        "deadline": "seconds that one subtest may take (180; more for an emulated guest)",
+        "deadline": "seconds that each subtest may take (60; scaled where a server is emulated)",
+        "baseline": "fail only on what newly fails against this file",
         "list": "list the subtests instead of running them",
         "json": "print the matrix (or the list) as JSON",
     },
-    metavars={"deadline": "SECONDS"},
+    metavars={"deadline": "SECONDS", "baseline": "FILE"},
     repeated=("server",),
     examples=(
         ("lab run-torture --all", "CHANGE_NOTIFY and what it rests on, against every server"),
@@ -38,6 +38,7 @@ def run_torture(
     server: Sequence[str] | None = None,
     all: bool = False,
     deadline: str = "",
+    baseline: str = "",
     list: bool = False,
     json: bool = False,
 ) -> int:
@@ -45,17 +46,20 @@ def run_torture(
 
     A pattern is a subtest (smb2.notify.dir), a suite (smb2.notify) or has * in it; smb2. may be
     left out. Without one: smb2.notify and the compound, credits and session subtests that it
-    rests on. Servers run side by side. Verdicts and each subtest's output go to .lab/runs/TIME/.
+    rests on. Servers run side by side. Verdicts, each subtest's
+    output and report.html go to .lab/runs/TIME/.
     Exits 0 if all is as expected, 1 if something newly fails.
     """
-    from lab.cli.commands.scenarios import Ticker, _chosen_servers
+    from lab import runs
+    from lab.cli.commands.scenarios import Ticker, _chosen_servers, _report
+    from lab.matrix import versions_of
     from lab.session import Lab
     from lab.torture import on_lab
-    from lab.torture.run import DEADLINE_S, torture_json
-    from lab.verdicts.render import print_matrix
+    from lab.verdicts import baseline as baselines
 
     servers = _chosen_servers(server or (), all, False)
-    seconds = _seconds(deadline) if deadline else DEADLINE_S
+    seconds = _seconds(deadline) if deadline else None
+    known = baselines.load(Path(baseline)) if baseline else None
     lab = Lab.open()
     names = on_lab.choose(lab, patterns)
     if list:
@@ -63,25 +67,10 @@ def run_torture(
         return 0
     with lab.locked("lab run-torture"):
         ticker = Ticker(len(names) * max(len(servers), 1))
-        new_run = partial(_new_run, lab.paths.runs)
+        new_run = partial(runs.new, lab.paths.runs)
         matrix = on_lab.run_on_lab(lab, servers, names, new_run, ticker, seconds)
-    if json:
-        print_json(torture_json(matrix))
-    else:
-        print_matrix(matrix, console())
-    return matrix.exit_code
-
-
-def _new_run(runs: Path) -> Path:
-    """A new folder, named after the time; a second run in the same second gets a suffix."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for name in (stamp, *(f"{stamp}-{number}" for number in range(2, 100))):
-        try:
-            (runs / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return runs / name
-    raise FileExistsError(runs / stamp)
+        runs.finish(matrix.run_dir, versions_of(lab, matrix.servers))
+    return _report(matrix, known, json)
 
 
 def _seconds(text: str) -> float:
