@@ -9,7 +9,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ COMMAND_MODULES = (
     "status",
     "switch",
     "scenarios",
+    "evidence",
     "torture",
     "watch",
     "shell",
@@ -144,11 +145,41 @@ def argument_values(command: Command, name: str) -> Sequence[str]:
             return positional.values
     if name == "server":
         return BACKENDS
-    if command.name == "run-scenarios" and name == "names":
-        from lab.scenarios.catalogue import load
+    if name == "run":
+        return _run_names()
+    offered = OFFERED.get((command.name, name))
+    return offered() if offered else ()
 
-        return [word for scenario in load() for word in (scenario.name, scenario.name[0])]
-    return ()
+
+def _scenario_names() -> list[str]:
+    from lab.scenarios.catalogue import load
+
+    return [scenario.name for scenario in load()]
+
+
+def _scenario_words() -> list[str]:
+    return [word for name in _scenario_names() for word in (name, name[0])]
+
+
+def _run_names() -> list[str]:
+    from lab import runs
+    from lab.cli.commands.evidence import runs_folder
+
+    return [*runs.names(runs_folder()), runs.LATEST, runs.PREVIOUS]
+
+
+def _what_to_compare() -> list[str]:
+    from lab.settings import BACKENDS
+
+    return [*_scenario_names(), *BACKENDS, *_run_names()]
+
+
+# (command, argument) -> the words that it may be
+OFFERED: Mapping[tuple[str, str], Callable[[], Sequence[str]]] = {
+    ("run-scenarios", "names"): _scenario_words,
+    ("bundle", "scenario"): _scenario_names,
+    ("diff", "what"): _what_to_compare,
+}
 
 
 def _version() -> str:

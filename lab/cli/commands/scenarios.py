@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.cli.commands.evidence import runs_folder
 from lab.cli.output import console, print_json
 from lab.cli.registry import command
 from lab.cli.words import Positional, check_value
@@ -98,7 +98,7 @@ def _run_embedded(chosen: Sequence[Scenario], rounds: int) -> Matrix:
     from lab import runs
     from lab.scenarios.embedded import run
 
-    matrix = run(chosen, runs.new(_runs_folder()), Ticker(len(chosen) * rounds), rounds)
+    matrix = run(chosen, runs.new(runs_folder()), Ticker(len(chosen) * rounds), rounds)
     runs.finish(matrix.run_dir, {"host": runs.host_versions()})
     return matrix
 
@@ -132,17 +132,6 @@ def _chosen_servers(given: Sequence[str], every: bool, embedded: bool) -> list[s
             "lab run-scenarios --embedded, or lab run-scenarios --server py",
         )
     return [name for name in BACKENDS if every or name in words]
-
-
-def _runs_folder() -> Path:
-    """Where runs go: into the lab; embedded in an installed package, where one stands."""
-    from lab.errors import UsageError
-    from lab.paths import find_root
-
-    try:
-        return find_root(Path.cwd(), os.environ).runs
-    except UsageError:
-        return Path.cwd() / ".lab" / "runs"
 
 
 def _list(chosen: Sequence[Scenario], as_json: bool) -> None:
