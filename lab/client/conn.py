@@ -15,7 +15,17 @@ from typing import Any
 
 from lab.client import wire
 from lab.client.pump import Pump
-from lab.client.smb import SIGNING_ALGORITHMS, Logon, Signer, preauth_hash, signing_key
+from lab.client.smb import (
+    CIPHERS,
+    SIGNING_ALGORITHMS,
+    BadSeal,
+    Logon,
+    Sealer,
+    Signer,
+    preauth_hash,
+    sealer,
+    signing_key,
+)
 from lab.scenarios.model import Command, HeaderFlags, NtStatus, status_name
 
 Observe = Callable[..., None]
@@ -24,7 +34,11 @@ CREDITS_WANTED = 256  # enough to pay for a buffer of more than 8 MiB
 CREDITS_DEADLINE = 2.0
 SIGNING_REQUIRED = 0x2
 CAP_LARGE_MTU = 0x4
+CAP_ENCRYPTION = 0x40
+SESSION_FLAG_ENCRYPT_DATA = 0x4
+SHAREFLAG_ENCRYPT_DATA = 0x8000
 PREAUTH_INTEGRITY_CAPABILITIES = 1
+ENCRYPTION_CAPABILITIES = 2
 SIGNING_CAPABILITIES = 8
 PER_CREDIT = 65536
 
@@ -75,6 +89,8 @@ class Connection:
         self.tree_id = 0
         self.max_transact_size = 0
         self.large_mtu = False
+        self.cipher = ""
+        self.sealing = False
         self._pump = pump
         self._observe = observe
         self._scale = scale
@@ -84,6 +100,9 @@ class Connection:
         self._algorithm = ""
         self._signer: Signer | None = None
         self._signing = False
+        self._sealer: Sealer | None = None
+        self._sealed = 0  # messages sealed so far: the nonce
+        self._corked: bytes | None = None
         self._socket = socket.socket()
 
     # -- setting up -----------------------------------------------------------------------------
@@ -100,8 +119,13 @@ class Connection:
         # By this port the capture's packets are told from other connections'.
         self._observe("connected", conn=self.name, local_port=self._socket.getsockname()[1])
 
-    def negotiate(self, dialects: Sequence[int], signing: Sequence[str]) -> None:
-        """NEGOTIATE with signing required (MS-SMB2 3.2.4.2.2)."""
+    def negotiate(
+        self, dialects: Sequence[int], signing: Sequence[str], ciphers: Sequence[str] = ()
+    ) -> None:
+        """NEGOTIATE with signing required (MS-SMB2 3.2.4.2.2), and with these ciphers on offer.
+
+        The connection seals once `sealing` is set, or the server asks for it.
+        """
         contexts = []
         if 0x0311 in dialects:
             hashes = (1).to_bytes(2, "little") + (32).to_bytes(2, "little") + b"\x01\x00"
@@ -109,12 +133,16 @@ class Connection:
             ids = [SIGNING_ALGORITHMS[name] for name in signing]
             offer = b"".join(value.to_bytes(2, "little") for value in (len(ids), *ids))
             contexts.append((SIGNING_CAPABILITIES, offer))
+            if ciphers:
+                ids = [CIPHERS[name][0] for name in ciphers]
+                offer = b"".join(value.to_bytes(2, "little") for value in (len(ids), *ids))
+                contexts.append((ENCRYPTION_CAPABILITIES, offer))
         exchange = self._handshake(
             Command.NEGOTIATE,
             {
                 "dialects": tuple(dialects),
                 "security_mode": SIGNING_REQUIRED,
-                "capabilities": CAP_LARGE_MTU,
+                "capabilities": CAP_LARGE_MTU | (CAP_ENCRYPTION if ciphers else 0),
                 "client_guid": os.urandom(16),
                 "contexts": contexts,
             },
@@ -126,6 +154,16 @@ class Connection:
         self.max_transact_size = body["max_transact_size"]
         self.large_mtu = bool(body["capabilities"] & CAP_LARGE_MTU) and self.dialect > 0x0202
         self._algorithm = self._chosen_algorithm(body["contexts"])
+        self.cipher = self._chosen_cipher(body) if ciphers else ""
+
+    def _chosen_cipher(self, body: dict[str, Any]) -> str:
+        """What the server picked; before 3.1.1, AES-128-CCM or nothing (MS-SMB2 3.2.5.2)."""
+        if self.dialect == 0x0311:
+            chosen = bytes.fromhex(body["contexts"].get(ENCRYPTION_CAPABILITIES, ""))[2:4]
+            number = int.from_bytes(chosen, "little")
+            return next((name for name, row in CIPHERS.items() if row[0] == number), "")
+        offered = self.dialect >= 0x0300 and body["capabilities"] & CAP_ENCRYPTION
+        return "AES-128-CCM" if offered else ""
 
     def _chosen_algorithm(self, contexts: dict[int, str]) -> str:
         """What the server picked; without its context, the dialect's own (MS-SMB2 3.2.5.2)."""
@@ -134,18 +172,30 @@ class Connection:
             return {number: name for name, number in SIGNING_ALGORITHMS.items()}[chosen]
         return "AES-CMAC" if self.dialect >= 0x0300 else "HMAC-SHA256"
 
-    def log_on(self, user: str, password: str) -> None:
+    def log_on(
+        self, user: str, password: str, domain: str = "", previous_session_id: int = 0
+    ) -> None:
         """An NTLMv2 session, signed from its last response on (MS-SMB2 3.2.4.2.3)."""
-        logon = Logon(user, password)
-        fields = {"security_mode": SIGNING_REQUIRED, "token": logon.first_token()}
+        logon = Logon(user, password, domain)
+        fields = {
+            "security_mode": SIGNING_REQUIRED,
+            "token": logon.first_token(),
+            "previous_session_id": previous_session_id,
+        }
         wanted = NtStatus.STATUS_MORE_PROCESSING_REQUIRED
         first = self._handshake(Command.SESSION_SETUP, fields, wanted)
         assert first.final is not None
         self.session_id = first.final["header"]["session_id"]
         challenge = bytes.fromhex(first.final["body"]["security_buffer"])
         fields["token"] = logon.second_token(challenge)
-        self._handshake(Command.SESSION_SETUP, fields, NtStatus.STATUS_SUCCESS, logon)
+        last = self._handshake(Command.SESSION_SETUP, fields, NtStatus.STATUS_SUCCESS, logon)
         self._signing = True
+        if self.cipher:
+            key = logon.session_key
+            self._sealer = sealer(self.cipher, self.dialect, self.session_id, key, self._preauth)
+        assert last.final is not None
+        if last.final["body"]["session_flags"] & SESSION_FLAG_ENCRYPT_DATA:
+            self.seal()
         self._observe(
             "session_key",
             conn=self.name,
@@ -153,11 +203,40 @@ class Connection:
             session_key=logon.session_key.hex(),
         )
 
+    def seal(self) -> None:
+        """Send sealed from now on; then each response has to be sealed (MS-SMB2 3.3.4.1.4)."""
+        if self._sealer is None:
+            raise ConnectFailed("the server chose no cipher")
+        self.sealing = True
+
+    def reauthenticate(self, user: str, password: str) -> str:
+        """A logon within the session (MS-SMB2 3.2.4.2.3); the status it ended with.
+
+        Keys stay those of the session's first logon (MS-SMB2 3.2.5.3.3). Without an answer, "".
+        """
+        logon = Logon(user, password)
+        fields = {"security_mode": SIGNING_REQUIRED, "token": logon.first_token()}
+        status = ""
+        for number in (1, 2):
+            body = wire.build_body(Command.SESSION_SETUP, fields)
+            ref = f"{self.name}.reauthentication{number}"
+            (exchange,) = self.send([Outgoing(ref, Command.SESSION_SETUP, body)])
+            self.wait(lambda sent=exchange: sent.final is not None, 5.0)  # type: ignore[misc]
+            status = exchange.status
+            if status != NtStatus.STATUS_MORE_PROCESSING_REQUIRED.name:
+                break
+            assert exchange.final is not None
+            challenge = bytes.fromhex(exchange.final["body"]["security_buffer"])
+            fields = {**fields, "token": logon.second_token(challenge)}
+        return status
+
     def tree_connect(self, host: str, share: str) -> None:
         fields = {"path": f"\\\\{host}\\{share}"}
         exchange = self._handshake(Command.TREE_CONNECT, fields, NtStatus.STATUS_SUCCESS)
         assert exchange.final is not None
         self.tree_id = exchange.final["header"]["tree_id"]
+        if exchange.final["body"]["share_flags"] & SHAREFLAG_ENCRYPT_DATA:
+            self.seal()
 
     def _handshake(
         self, command: Command, fields: dict[str, Any], wanted: NtStatus, logon: Logon | None = None
@@ -237,17 +316,37 @@ class Connection:
         self._transmit(pdu)
 
     def _signed(self, pdu: bytes) -> bytes:
-        return self._signer.sign(pdu) if self._signing and self._signer else pdu
+        """A sealed message is not signed as well (MS-SMB2 3.2.4.1.1)."""
+        signing = self._signing and not self.sealing
+        return self._signer.sign(pdu) if signing and self._signer else pdu
+
+    def cork(self) -> None:
+        """Keep what is sent, so that it leaves in one piece when uncorked."""
+        self._corked = b""
+
+    def uncork(self) -> None:
+        kept, self._corked = self._corked, None
+        self._write(kept or b"")
 
     def _transmit(self, message: bytes) -> None:
         if self.dialect in (0, 0x0311) and not self._signing:
             self._preauth = preauth_hash(self._preauth, message)
+        if self.sealing and self._sealer is not None:
+            self._sealed += 1
+            length = CIPHERS[self.cipher][2]
+            message = self._sealer.seal(message, self._sealed.to_bytes(length, "little"))
+        self._write(len(message).to_bytes(4, "big") + message)
+
+    def _write(self, framed: bytes) -> None:
+        if self._corked is not None:
+            self._corked += framed
+            return
         if self.closed:
             return
         try:
             self._socket.setblocking(True)
             self._socket.settimeout(5.0 * self._scale)
-            self._socket.sendall(len(message).to_bytes(4, "big") + message)
+            self._socket.sendall(framed)
             self._socket.setblocking(False)
         except OSError as error:
             self._ended(str(error))
@@ -288,18 +387,20 @@ class Connection:
             self._on_message(message)
 
     def _on_message(self, message: bytes) -> None:
+        sealed = message.startswith(wire.TRANSFORM_ID) and self._sealer is not None
         try:
-            pdus = wire.split_compound(message)
-        except wire.Malformed as error:
+            inside = self._sealer.unseal(message) if sealed and self._sealer else message
+            pdus = wire.split_compound(inside)
+        except (BadSeal, wire.Malformed) as error:
             self._observe("garbage", conn=self.name, why=str(error), raw=message.hex())
             return
         for position, pdu in enumerate(pdus):
-            self._on_pdu(pdu, position, len(pdus))
+            self._on_pdu(pdu, position, len(pdus), sealed)
         # The response that ends the logon is not part of its own key (MS-SMB2 3.2.5.3.1).
         if self._signer is None and self.dialect in (0, 0x0311):
             self._preauth = preauth_hash(self._preauth, message)
 
-    def _on_pdu(self, pdu: bytes, position: int, count: int) -> None:
+    def _on_pdu(self, pdu: bytes, position: int, count: int, sealed: bool) -> None:
         header = wire.parse_header(pdu)
         signed = bool(header.flags & HeaderFlags.SMB2_FLAGS_SIGNED)
         exchange = self.exchanges.get(header.message_id)
@@ -320,6 +421,8 @@ class Connection:
             "compound": [position, count],
             "signing": self._signer.algorithm if self._signer else "",
             "signature_ok": self._signer.verify(pdu) if self._signer and signed else None,
+            "sealed": sealed,
+            "sealing": self.cipher if self.sealing else "",
             "raw": pdu.hex(),
         }
         self._observe("pdu", **observed)

@@ -7,6 +7,7 @@ on makes no sense (a request that had to succeed did not, an awaited response di
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +80,9 @@ class Interpreter:
             model.Drain: self._drain,
             model.Collect: self._collect,
             model.Drop: self._drop,
+            model.Reauthenticate: self._reauthenticate,
+            model.Cork: self._cork,
+            model.Pause: self._pause,
         }
 
     def run(self, steps: tuple[Step, ...]) -> None:
@@ -115,8 +119,9 @@ class Interpreter:
     def _connect(self, step: model.Connect) -> None:
         connection = Connection(step.conn, self._pump, self._observe, self._job.scale)
         self._connections[step.conn] = connection
+        previous = self._connections[step.previous].session_id if step.previous else 0
         try:
-            log_on(connection, self._job, step.dialects, step.signing)
+            log_on(connection, self._job, step.dialects, step.signing, step.ciphers, previous)
         except ConnectFailed as error:
             raise Stopped("connect", str(error)) from error
 
@@ -151,17 +156,21 @@ class Interpreter:
         elif "file_id" in exchange.final["body"]:
             self._opens[exchange.opens] = bytes.fromhex(exchange.final["body"]["file_id"])
 
-    def _no_response(self, connection: Connection, exchange: Exchange, stage: str) -> Stopped:
+    def _no_response(
+        self, connection: Connection, exchange: Exchange, stage: str, point: str = ""
+    ) -> Stopped:
+        where = f" [{point}]" if point else ""
         if connection.closed:
-            return Stopped("reset", f"{connection.name} was closed by the server", exchange.ref)
-        text = f"no {stage} response to {exchange.command.name} {exchange.ref}"
+            text = f"{connection.name} was closed by the server{where}"
+            return Stopped("reset", text, exchange.ref)
+        text = f"no {stage} response to {exchange.command.name} {exchange.ref}{where}"
         return Stopped("timeout", text, exchange.ref)
 
     def _outgoing(self, connection: Connection, request: Request) -> Outgoing:
         command = Command[request.command]
         body: dict[str, Any] = dict(request.body)
         if command is Command.TREE_CONNECT:
-            body["path"] = f"\\\\{self._job.host}\\{self._job.share}"
+            body["path"] = f"\\\\{self._job.host}\\{request.share or self._job.share}"
         elif "path" in body:
             body["path"] = "\\".join(part for part in (self._job.directory, body["path"]) if part)
         if "target" in body:
@@ -221,7 +230,7 @@ class Interpreter:
             return interim or exchange.final is not None
 
         if not connection.wait(arrived, step.deadline):
-            raise self._no_response(connection, exchange, step.stage)
+            raise self._no_response(connection, exchange, step.stage, step.point)
         self._check(exchange, step.must)
 
     def _on_server(self, step: model.OnServer) -> None:
@@ -267,9 +276,11 @@ class Interpreter:
             records=records,
         )
         if ended == "deadline":
-            raise Stopped("timeout", f"{step.until} was never reported ({parked.ref})", parked.ref)
+            where = f" [{step.point}]" if step.point else ""
+            text = f"{step.until} was never reported ({parked.ref}){where}"
+            raise Stopped("timeout", text, parked.ref)
         if ended == "reset":
-            raise self._no_response(connection, parked, "final")
+            raise self._no_response(connection, parked, "final", step.point)
 
     def _collect_one(
         self,
@@ -294,14 +305,40 @@ class Interpreter:
     def _drop(self, step: model.Drop) -> None:
         self._connections[step.conn].close()
 
+    def _reauthenticate(self, step: model.Reauthenticate) -> None:
+        connection = self._connections[step.conn]
+        password = self._job.password if step.valid else f"not {self._job.password}"
+        status = connection.reauthenticate(self._job.user, password)
+        if connection.closed:
+            raise Stopped("reset", f"{connection.name} was closed by the server")
+        if not status:
+            raise Stopped("timeout", "no response to the SESSION_SETUP of a reauthentication")
+        if step.must and status not in step.must:
+            wanted = " or ".join(step.must)
+            raise Stopped("status", f"SESSION_SETUP answered {status}, not {wanted}")
+
+    def _cork(self, step: model.Cork) -> None:
+        connection = self._connections[step.conn]
+        (connection.cork if step.on else connection.uncork)()
+
+    def _pause(self, step: model.Pause) -> None:
+        time.sleep(step.seconds)  # a selector's timeouts are whole milliseconds
+
 
 def log_on(
-    connection: Connection, job: Job, dialects: tuple[int, ...], signing: tuple[str, ...]
+    connection: Connection,
+    job: Job,
+    dialects: tuple[int, ...],
+    signing: tuple[str, ...],
+    ciphers: tuple[str, ...] = (),
+    previous_session_id: int = 0,
 ) -> None:
     """TCP, NEGOTIATE, SESSION_SETUP, TREE_CONNECT; raises `ConnectFailed`."""
     connection.open(job.host, job.port, REQUEST_DEADLINE * job.scale)
-    connection.negotiate(dialects, signing)
-    connection.log_on(job.user, job.password)
+    connection.negotiate(dialects, signing, ciphers)
+    connection.log_on(job.user, job.password, previous_session_id=previous_session_id)
+    if ciphers:
+        connection.seal()
     connection.tree_connect(job.host, job.share)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,10 @@ SIGNATURE_OFFSET = 48
 class Logon:
     """One NTLMv2 logon: two tokens out, one in, and a session key at the end."""
 
-    def __init__(self, user: str, password: str) -> None:
+    def __init__(self, user: str, password: str, domain: str = "") -> None:
         self.user = user
         self.password = password
+        self.domain = domain
         self.session_key = b""
         self._type1: Any = None
 
@@ -45,7 +47,7 @@ class Logon:
     def second_token(self, challenge: bytes) -> bytes:
         received = SPNEGO_NegTokenResp(challenge)
         type3, self.session_key = ntlm.getNTLMSSPType3(
-            self._type1, received["ResponseToken"], self.user, self.password, ""
+            self._type1, received["ResponseToken"], self.user, self.password, self.domain
         )
         token = SPNEGO_NegTokenResp()
         token["ResponseToken"] = type3.getData()
@@ -91,6 +93,82 @@ class Signer:
     def verify(self, pdu: bytes) -> bool:
         claimed = pdu[SIGNATURE_OFFSET : SIGNATURE_OFFSET + 16]
         return hmac.compare_digest(self.signature(pdu), claimed)
+
+
+TRANSFORM = struct.Struct("<4s16s16sIHHQ")  # MS-SMB2 2.2.41
+TRANSFORM_ID = b"\xfdSMB"
+AAD_OFFSET = 20  # from the nonce on, the header is authenticated
+ENCRYPTED = 1
+CIPHERS = {  # name: (id of MS-SMB2 2.2.3.1.2, bytes of the key, bytes of the nonce)
+    "AES-128-CCM": (1, 16, 11),
+    "AES-128-GCM": (2, 16, 12),
+    "AES-256-CCM": (3, 32, 11),
+    "AES-256-GCM": (4, 32, 12),
+}
+
+
+class BadSeal(Exception):
+    """A sealed message cannot be opened; the text says why."""
+
+
+@dataclass(frozen=True)
+class Sealer:
+    """Seals what the client sends and opens what the server sealed (MS-SMB2 3.1.4.3, 3.1.5.1)."""
+
+    cipher: str
+    session_id: int
+    outgoing: bytes
+    incoming: bytes
+
+    def _aes(self, key: bytes, nonce: bytes) -> Any:
+        mode = AES.MODE_CCM if self.cipher.endswith("CCM") else AES.MODE_GCM
+        return AES.new(key, mode, nonce=nonce[: CIPHERS[self.cipher][2]], mac_len=16)
+
+    def seal(self, message: bytes, nonce: bytes) -> bytes:
+        """`nonce` is as long as the cipher's and never used twice with one key."""
+        padded = nonce.ljust(16, b"\0")
+        size = len(message)
+        head = TRANSFORM.pack(TRANSFORM_ID, bytes(16), padded, size, 0, ENCRYPTED, self.session_id)
+        aes = self._aes(self.outgoing, padded)
+        aes.update(head[AAD_OFFSET:])
+        sealed, tag = aes.encrypt_and_digest(message)
+        return head[:4] + bytes(tag) + head[AAD_OFFSET:] + bytes(sealed)
+
+    def unseal(self, message: bytes) -> bytes:
+        """The message inside; raises `BadSeal` for a header or a signature that is wrong."""
+        if len(message) < TRANSFORM.size:
+            raise BadSeal(f"{len(message)} bytes are too few for a TRANSFORM_HEADER")
+        _, tag, nonce, size, _, flags, session_id = TRANSFORM.unpack_from(message)
+        sealed = message[TRANSFORM.size :]
+        if flags != ENCRYPTED:
+            raise BadSeal(f"TRANSFORM_HEADER: Flags 0x{flags:x}")
+        if session_id != self.session_id:
+            raise BadSeal(f"TRANSFORM_HEADER: SessionId 0x{session_id:x}")
+        if size != len(sealed):
+            raise BadSeal(f"TRANSFORM_HEADER: OriginalMessageSize {size} of {len(sealed)} bytes")
+        aes = self._aes(self.incoming, nonce)
+        aes.update(message[AAD_OFFSET : TRANSFORM.size])
+        try:
+            return bytes(aes.decrypt_and_verify(sealed, tag))
+        except ValueError as error:
+            raise BadSeal(f"the {self.cipher} signature is wrong") from error
+
+
+def sealer(
+    cipher: str, dialect: int, session_id: int, session_key: bytes, preauth: bytes
+) -> Sealer:
+    """Session.EncryptionKey and DecryptionKey, as the client names them (MS-SMB2 3.1.4.2)."""
+    newest = dialect == 0x0311
+    labels = (
+        ((b"SMBC2SCipherKey\0", preauth), (b"SMBS2CCipherKey\0", preauth))
+        if newest
+        else ((b"SMB2AESCCM\0", b"ServerIn \0"), (b"SMB2AESCCM\0", b"ServerOut\0"))
+    )
+    bits = CIPHERS[cipher][1] * 8
+    outgoing, incoming = (
+        bytes(KDF_CounterMode(session_key, label, context, bits)) for label, context in labels
+    )
+    return Sealer(cipher, session_id, outgoing, incoming)
 
 
 def _gmac_nonce(pdu: bytes) -> bytes:

@@ -245,17 +245,39 @@ def _basic(body: Body) -> bytes:
 
 BASIC_TIMES = ("creation_time", "last_access_time", "last_write_time", "change_time")
 
+
+def _full_ea(body: Body) -> bytes:
+    """One FILE_FULL_EA_INFORMATION (MS-FSCC 2.4.16)."""
+    name, value = str(body["ea_name"]).encode("ascii"), str(body["ea_value"]).encode("ascii")
+    return struct.pack("<IBBH", 0, 0, len(name), len(value)) + name + b"\0" + value
+
+
+SD_DACL_SELF_RELATIVE = 0x8004  # SE_SELF_RELATIVE | SE_DACL_PRESENT
+EVERYONE = bytes.fromhex("010100000000000100000000")  # S-1-1-0
+
+
+def _security_descriptor(body: Body) -> bytes:
+    """A DACL that grants `access_mask` to everyone (MS-DTYP 2.4.6, 2.4.5, 2.4.4.2)."""
+    ace = struct.pack("<BBHI", 0, 0, 8 + len(EVERYONE), body["access_mask"]) + EVERYONE
+    acl = struct.pack("<BBHHH", 2, 0, 8 + len(ace), 1, 0) + ace
+    return struct.pack("<BBHIIII", 1, 0, SD_DACL_SELF_RELATIVE, 0, 0, 0, 20) + acl
+
+
+INFO_FILE, INFO_SECURITY = 1, 3  # InfoType (MS-SMB2 2.2.39)
+
 INFORMATION: dict[int, Callable[[Body], bytes]] = {
     4: _basic,
     10: _rename_or_link,
     11: _rename_or_link,
+    15: _full_ea,
     13: lambda body: struct.pack("<B", body["delete_pending"]),
     20: lambda body: struct.pack("<Q", body["end_of_file"]),
 }
 
 
 def _set_info(body: Body) -> bytes:
-    data = INFORMATION[body["file_info_class"]](body)
+    security = body["info_type"] == INFO_SECURITY
+    data = (_security_descriptor if security else INFORMATION[body["file_info_class"]])(body)
     return (
         struct.pack(
             "<HBBIHHI16s",
@@ -304,7 +326,7 @@ BUILDERS: dict[Command, tuple[Callable[[Body], bytes], dict[str, Any]]] = {
         _set_info,
         {
             "structure_size": 33,
-            "info_type": 1,
+            "info_type": INFO_FILE,
             "additional_information": 0,
             "replace_if_exists": False,
         },

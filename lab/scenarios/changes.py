@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lab.scenarios.fields import (
+    DACL_SECURITY_INFORMATION,
     DELETE,
     FILE_BASIC_INFORMATION,
     FILE_CREATE,
@@ -12,6 +13,7 @@ from lab.scenarios.fields import (
     FILE_DIRECTORY_FILE,
     FILE_DISPOSITION_INFORMATION,
     FILE_END_OF_FILE_INFORMATION,
+    FILE_FULL_EA_INFORMATION,
     FILE_LINK_INFORMATION,
     FILE_NON_DIRECTORY_FILE,
     FILE_OVERWRITE,
@@ -19,8 +21,12 @@ from lab.scenarios.fields import (
     FILE_RENAME_INFORMATION,
     FILE_WRITE_ATTRIBUTES,
     FILE_WRITE_DATA,
+    FILE_WRITE_EA,
+    FULL_ACCESS,
     GENERIC_READ,
+    INFO_SECURITY,
     SYNCHRONIZE,
+    WRITE_DAC,
 )
 
 if TYPE_CHECKING:
@@ -80,6 +86,26 @@ class Changes:
             f"set {', '.join(fields)} of {path}", path, access=FILE_WRITE_ATTRIBUTES | SYNCHRONIZE
         )
         opened.set_info(FILE_BASIC_INFORMATION, **fields)
+        opened.close()
+
+    def set_ea(self, path: str, value: str) -> None:
+        opened = self.opened(
+            f"set the extended attribute LAB of {path} to {value}", path, access=FILE_WRITE_EA
+        )
+        opened.set_info(FILE_FULL_EA_INFORMATION, ea_name="LAB", ea_value=value)
+        opened.close()
+
+    def set_dacl(self, path: str, access_mask: int = FULL_ACCESS) -> None:
+        """A security descriptor that lets everyone do what `access_mask` says."""
+        opened = self.opened(
+            f"grant 0x{access_mask:x} of {path} to everyone", path, access=WRITE_DAC
+        )
+        opened.set_info(
+            0,
+            info_type=INFO_SECURITY,
+            additional_information=DACL_SECURITY_INFORMATION,
+            access_mask=access_mask,
+        )
         opened.close()
 
     def write(self, path: str, *, length: int, offset: int = 0) -> None:

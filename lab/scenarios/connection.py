@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -108,18 +109,47 @@ class Conn(Changes):
 
     # -- session and tree -----------------------------------------------------------------------
 
-    def tree_connect(self) -> Conn:
-        """The same session, through another tree connect to the share."""
+    def tree_connect(self, share: str = "") -> Conn:
+        """The same session, through another tree connect to the share, or to another share."""
         name = self.script.fresh("tree")
-        request = Request("TREE_CONNECT", self.script.fresh("tcon"), opens=name, must=SUCCESS)
-        self.send(request, note=f"{self.name}: TREE_CONNECT as {name}")
+        request = Request(
+            "TREE_CONNECT", self.script.fresh("tcon"), opens=name, must=SUCCESS, share=share
+        )
+        self.send(request, note=f"{self.name}: TREE_CONNECT {share} as {name}")
         return replace(self, tree=name)
+
+    def reauthenticate(self, *statuses: str, valid: bool) -> None:
+        """A logon within this session, which has to end with one of `statuses`."""
+        password = "the right" if valid else "a wrong"
+        note = f"{self.name}: logs on again in its session with {password} password"
+        self.script.step(model.Reauthenticate(self.name, valid, statuses, note=note))
+
+    @contextlib.contextmanager
+    def corked(self) -> Iterator[None]:
+        """What is sent in the block leaves in one piece at its end: nothing may wait in it."""
+        self.script.step(model.Cork(self.name, True))
+        yield
+        self.script.step(
+            model.Cork(self.name, False, note=f"{self.name}: all of that in one piece")
+        )
 
     def tree_disconnect(self) -> None:
         request = Request("TREE_DISCONNECT", self.script.fresh("tdis"))
         self.attempt(
             request, "STATUS_SUCCESS", note=f"TREE_DISCONNECT of {self.tree or 'its tree'}"
         )
+
+    def begin_tree_disconnect(self) -> Request:
+        """Send TREE_DISCONNECT and do not wait for it."""
+        request = Request("TREE_DISCONNECT", self.script.fresh("tdis"), wait=False)
+        self.send(request, note=f"{self.name}: begin TREE_DISCONNECT of {self.tree or 'its tree'}")
+        return request
+
+    def begin_log_off(self) -> Request:
+        """Send LOGOFF and do not wait for it."""
+        request = Request("LOGOFF", self.script.fresh("logoff"), wait=False)
+        self.send(request, note=f"{self.name}: begin LOGOFF")
+        return request
 
     def log_off(self) -> None:
         request = Request("LOGOFF", self.script.fresh("logoff"))
@@ -190,6 +220,12 @@ class Open:
     def close(self) -> None:
         request = Request("CLOSE", self.conn.script.fresh("close"), file=self.name, must=SUCCESS)
         self.conn.send(request)
+
+    def begin_close(self) -> Request:
+        """Send CLOSE and do not wait for it."""
+        request = Request("CLOSE", self.conn.script.fresh("close"), file=self.name, wait=False)
+        self.conn.send(request, note=f"{self.conn.name}: begin to close {self.name}")
+        return request
 
     def close_expecting(self, *statuses: str) -> Reply:
         """CLOSE whose answer is judged, not presupposed."""

@@ -189,7 +189,7 @@ class Request:
     any is an observation like another). `override` replaces fields of header or body as built
     (`output_buffer_length` may be "max + 1", one more than the server's MaxTransactSize);
     `tree` names a tree connect other than the connection's first. `opens` names what the response
-    will give: an open, or a tree connect.
+    will give: an open, or a tree connect. `share` is the share of a TREE_CONNECT, "" the lab's own.
     """
 
     command: str
@@ -202,15 +202,22 @@ class Request:
     must: tuple[str, ...] = ()
     override: Fields = ()
     tree: str = ""
+    share: str = ""
 
 
 @dataclass(frozen=True)
 class Connect:
-    """A TCP connection of its own, NEGOTIATE, a session, and a tree connect to the share."""
+    """A TCP connection of its own, NEGOTIATE, a session, and a tree connect to the share.
+
+    With `ciphers`, the client offers them and seals everything after the logon. `previous` names
+    the connection whose SessionId goes into PreviousSessionId.
+    """
 
     conn: str
     dialects: tuple[int, ...] = (0x0311,)
     signing: tuple[str, ...] = ("AES-CMAC",)
+    ciphers: tuple[str, ...] = ()
+    previous: str = ""
     note: str = ""
 
 
@@ -248,6 +255,7 @@ class Wait:
     stage: str = "final"
     deadline: float = 2.0
     must: tuple[str, ...] = ()
+    point: str = ""
     note: str = ""
 
 
@@ -288,6 +296,7 @@ class Collect:
     until: str = ""
     quiet: float = 0.1
     deadline: float = 3.0
+    point: str = ""
     note: str = ""
 
 
@@ -299,9 +308,61 @@ class Drop:
     note: str = ""
 
 
-Step: TypeAlias = Connect | Send | Cancel | Wait | OnServer | Drain | Collect | Drop
+@dataclass(frozen=True)
+class Reauthenticate:
+    """A SESSION_SETUP in the session that there is; with a wrong password, unless `valid`."""
+
+    conn: str
+    valid: bool
+    must: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cork:
+    """What `conn` sends is kept from here on; with `on` false, it leaves in one piece."""
+
+    conn: str
+    on: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Let `seconds` pass, unscaled and without receiving: a step of a sweep."""
+
+    seconds: float
+    note: str = ""
+
+
+Step: TypeAlias = (
+    Connect
+    | Send
+    | Cancel
+    | Wait
+    | OnServer
+    | Drain
+    | Collect
+    | Drop
+    | Reauthenticate
+    | Cork
+    | Pause
+)
 STEP_TYPES: Mapping[str, type[Any]] = {
-    kind.__name__: kind for kind in (Connect, Send, Cancel, Wait, OnServer, Drain, Collect, Drop)
+    kind.__name__: kind
+    for kind in (
+        Connect,
+        Send,
+        Cancel,
+        Wait,
+        OnServer,
+        Drain,
+        Collect,
+        Drop,
+        Reauthenticate,
+        Cork,
+        Pause,
+    )
 }
 
 

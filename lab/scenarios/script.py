@@ -14,8 +14,9 @@ relative to the scenario's own directory, with backslashes; server-side actions 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from lab.scenarios import fields, model
 from lab.scenarios.connection import Conn, Open
@@ -89,12 +90,27 @@ class Script:
         self.expectations: list[Expectation] = []
         self.on_server = ServerActions(self)
         self._counts: dict[str, int] = {}
+        self._point = ""
+
+    @contextlib.contextmanager
+    def point(self, name: str) -> Iterator[None]:
+        """One point of a sweep: what fails in the block is reported under its name."""
+        self._point = name
+        yield
+        self._point = ""
 
     def step(self, step: Step) -> int:
+        if self._point:
+            step = replace(step, note=f"{step.note} [{self._point}]" if step.note else "")
+            if isinstance(step, model.Wait | model.Collect):
+                step = replace(step, point=self._point)
         self.steps.append(step)
         return len(self.steps) - 1
 
     def expect(self, expectation: Expectation) -> None:
+        if self._point:
+            rule = f"{expectation.rule} [{self._point}]".strip()
+            expectation = replace(expectation, rule=rule)
         self.expectations.append(expectation)
 
     @property
@@ -112,9 +128,29 @@ class Script:
         *,
         dialects: Sequence[int] = (0x0311,),
         signing: Sequence[str] = ("AES-CMAC",),
+        ciphers: Sequence[str] = (),
+        previous: Conn | None = None,
     ) -> Conn:
-        self.step(model.Connect(name, tuple(dialects), tuple(signing), note=f"{name} connects"))
+        """A connection of its own; with `ciphers`, sealed; `previous`: whose session it ends."""
+        note = f"{name} connects"
+        note += f", sealing with {' or '.join(ciphers)}" if ciphers else ""
+        note += f", PreviousSessionId that of {previous.name}" if previous else ""
+        self.step(
+            model.Connect(
+                name,
+                tuple(dialects),
+                tuple(signing),
+                tuple(ciphers),
+                previous.name if previous else "",
+                note=note,
+            )
+        )
         return Conn(self, name)
+
+    def pause(self, seconds: float) -> None:
+        """A step of a sweep: exactly so long, receiving nothing."""
+        if seconds:
+            self.step(model.Pause(seconds, note=f"{seconds * 1e6:.0f} us pass"))
 
     def drain(self, seconds: float) -> None:
         self.step(model.Drain(seconds, note=f"{seconds * 1000:.0f} ms pass"))

@@ -65,7 +65,15 @@ def _header_size(pdu: Observation) -> str:
     return "" if size == 64 else f"header StructureSize {size}"
 
 
+def _seal(pdu: Observation) -> str:
+    if pdu.get("sealing") and not pdu.get("sealed"):
+        return f"not sealed, in a session sealed with {pdu['sealing']}"
+    return ""
+
+
 def _signature(pdu: Observation) -> str:
+    if pdu.get("sealed"):
+        return ""  # the seal is its signature, and was checked when it was opened
     if pdu["signature_ok"] is False:
         return f"the {pdu['signing']} signature is wrong"
     if pdu["signature_ok"] is None and pdu["signing"] and pdu["stage"] != "interim":
@@ -113,6 +121,7 @@ RULES: Mapping[str, tuple[str, Callable[[Observation], str]]] = {
     "direction": ("MS-SMB2 2.2.1", _direction),
     "header-size": ("MS-SMB2 2.2.1", _header_size),
     "signature": ("MS-SMB2 3.3.4.1.1", _signature),
+    "seal": ("MS-SMB2 3.3.4.1.4", _seal),
     "message-id": ("MS-SMB2 3.2.5.1.2", _known_request),
     "answered-once": ("MS-SMB2 3.3.4.3", _answered_once),
     "structure-size": ("MS-SMB2 2.2", _structure_size),

@@ -293,3 +293,32 @@ def test_credits_are_waited_for(client: Callable[[Serve], Client]) -> None:
     assert granted.is_set()
     assert it.conn.wait(lambda: second.final is not None, 2.0)
     assert first.final is not None
+
+
+def test_what_is_corked_leaves_in_one_piece(client: Callable[[Serve], Client]) -> None:
+    chunks: list[bytes] = []
+
+    def serve(peer: Peer) -> None:
+        peer.negotiated()
+        chunks.append(peer.socket.recv(65536))
+
+    lab = client(serve)
+    lab.negotiate()
+    lab.conn.cork()
+    exchange = lab.notify()
+    lab.conn.cancel("notify1", exchange.message_id, 0)
+    assert not chunks
+    lab.conn.uncork()
+    lab.thread.join(0.5)
+    first = int.from_bytes(chunks[0][:4], "big") + 4
+    second = int.from_bytes(chunks[0][first : first + 4], "big") + 4
+    assert wire.parse_header(chunks[0][4:first]).command == Command.CHANGE_NOTIFY
+    assert wire.parse_header(chunks[0][first + 4 :]).command == Command.CANCEL
+    assert first + second == len(chunks[0])
+
+
+def test_a_session_cannot_be_sealed_without_a_cipher(client: Callable[[Serve], Client]) -> None:
+    lab = client(lambda peer: peer.negotiated())
+    lab.negotiate()
+    with pytest.raises(ConnectFailed, match="no cipher"):
+        lab.conn.seal()
