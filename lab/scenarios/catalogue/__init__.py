@@ -77,7 +77,7 @@ def _section(cite: str) -> str:
 
 def _names(word: str, item: Scenario) -> bool:
     wanted = word.upper()
-    if wanted in (item.name, item.group) or (wanted == "CORE" and item.name in CORE):
+    if wanted in (item.name.upper(), item.group) or (wanted == "CORE" and item.name in CORE):
         return True
     sections = [_section(cite).upper() for cite in item.cites]
     return any(s == wanted or s.startswith(wanted + ".") for s in sections) and "/" in wanted
