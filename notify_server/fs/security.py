@@ -1,14 +1,16 @@
-"""Security descriptors: a default one, and taking and replacing their parts ([MS-DTYP] 2.4.6).
+"""Security descriptors: a default one, their parts, and what they allow ([MS-DTYP] 2.4.6, 2.5.3).
 
-They are kept and given back, not enforced: the files belong to the server's one user, and what a
-session may do is decided by the share.
+The server has one user, to whom all files belong: in every session one is the owner of each file,
+an authenticated user, and one of everyone. That is whom an ACL is checked for.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
+from notify_server.fs.access import specific
 from notify_server.wire.constants import SecurityInformation
 from notify_server.wire.status import NtStatus, StatusError
 
@@ -36,7 +38,13 @@ def sid(authority: int, *sub_authorities: int) -> bytes:
 
 
 EVERYONE: Final = sid(1, 0)
+_ALWAYS_HELD: Final = frozenset({EVERYONE, sid(5, 2), sid(5, 11), sid(5, 32, 545)})
+"""Everyone, NETWORK, Authenticated Users, BUILTIN\\Users ([MS-DTYP] 2.4.2.4)."""
 _FULL_ACCESS: Final = 0x001F01FF
+_OWNERS_RIGHTS: Final = 0x00060000  # READ_CONTROL and WRITE_DAC: no owner locks himself out
+_ACE: Final = struct.Struct("<BBHI")  # AceType, AceFlags, AceSize, Mask
+_ALLOWED, _DENIED = 0, 1  # ACCESS_ALLOWED_ACE_TYPE, ACCESS_DENIED_ACE_TYPE
+_INHERIT_ONLY: Final = 0x08
 
 
 def default_descriptor(uid: int, gid: int, *, directory: bool) -> bytes:
@@ -79,6 +87,39 @@ def merge(old: bytes, information: int, new: bytes) -> bytes:
         sacl = new_sacl
         control = control & ~_SACL_CONTROL | new_control & _SACL_CONTROL
     return _join(control, owner, group, sacl, dacl)
+
+
+def allowed(descriptor: bytes) -> int:
+    """The rights that a descriptor leaves the server's user ([MS-DTYP] 2.5.3.2).
+
+    The first ACE that speaks of a right decides on it. Without a DACL everything is allowed, with
+    an empty one only what an owner always may.
+    """
+    _, owner, group, _, dacl = _split(descriptor)
+    if not dacl:
+        return _FULL_ACCESS
+    held = _ALWAYS_HELD | {owner, group}
+    granted = denied = 0
+    for kind, mask, whose in _aces(dacl):
+        if whose not in held:
+            continue
+        if kind == _ALLOWED:
+            granted |= specific(mask) & ~denied
+        elif kind == _DENIED:
+            denied |= specific(mask) & ~granted
+    return granted | _OWNERS_RIGHTS
+
+
+def _aces(dacl: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Type, mask and SID of each ACE that is about the file itself; a damaged one ends the list."""
+    at = 8
+    while at + _ACE.size <= len(dacl):
+        kind, flags, size, mask = _ACE.unpack_from(dacl, at)
+        if size < _ACE.size or at + size > len(dacl):
+            return
+        if not flags & _INHERIT_ONLY:
+            yield kind, mask, dacl[at + _ACE.size : at + size]
+        at += size
 
 
 def _split(descriptor: bytes) -> tuple[int, bytes, bytes, bytes, bytes]:

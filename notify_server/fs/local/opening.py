@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Final
 
-from notify_server.fs import access, times, xattrs
+from notify_server.fs import access, security, times, xattrs
 from notify_server.fs.api import Opened, OpenRequest
 from notify_server.fs.feed import Kind, Operation
 from notify_server.fs.handle import LocalHandle
@@ -34,6 +34,34 @@ _KEPT_BY_OVERWRITE: Final = int(
 
 _OPENING: Final = (CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF)
 _MUST_EXIST: Final = (CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OVERWRITE)
+
+
+def _allowed(found: Found) -> int:
+    """What kept security descriptors leave of the rights ([MS-FSA] 2.1.5.1.2.1).
+
+    Whoever may delete a directory's children may delete this one, and whoever may list it may read
+    its attributes.
+    """
+    rights = _allowed_by_own(found.fd)
+    if found.parent < 0 or rights == access.ALL:
+        return rights
+    above = _allowed_by_own(found.parent)
+    if above & AccessMask.FILE_DELETE_CHILD:
+        rights |= int(AccessMask.DELETE)
+    if above & _LIST:
+        rights |= int(AccessMask.FILE_READ_ATTRIBUTES)
+    return rights
+
+
+def _allowed_by_own(fd: int) -> int:
+    try:
+        descriptor = os.getxattr(f"/proc/self/fd/{fd}", xattrs.SECURITY)
+    except OSError:  # none was ever set, or there are no extended attributes here
+        return access.ALL
+    try:
+        return security.allowed(descriptor)
+    except StatusError:  # damaged beside us: nobody could mend it if it locked everyone out
+        return access.ALL
 
 
 class Opening(StoreBase):
@@ -149,7 +177,7 @@ class Opening(StoreBase):
         overwriting = exists and request.disposition not in _OPENING
         dos = xattrs.get_dos(path)
         attributes = dos[0] if dos else 0
-        available = access.maximal(path, attributes, directory=is_directory)
+        available = access.maximal(path, attributes, directory=is_directory) & _allowed(found)
         wanted = access.specific(int(request.desired_access))
         if overwriting:
             self._check_overwrite(request, stream, attributes)

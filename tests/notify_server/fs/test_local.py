@@ -355,6 +355,40 @@ def test_security_descriptors(share) -> None:
         share.store.set_security_descriptor(handle, 4, b"short")
 
 
+# A security descriptor whose ACL lets everyone read, and nothing else.
+READ_ONLY_SD = bytes.fromhex(
+    "01000480 00000000 00000000 00000000 14000000"
+    "0200 1c00 0100 0000 00001400 89001200 010100000000000100000000"
+)
+
+
+def test_an_open_gets_no_more_than_the_security_descriptor_allows(share) -> None:
+    handle = share.create("f")
+    share.store.set_security_descriptor(handle, 4, READ_ONLY_SD)
+    share.store.close(handle)
+    for denied in (AccessMask.FILE_WRITE_DATA, AccessMask.GENERIC_ALL, AccessMask.WRITE_OWNER):
+        with refused(NtStatus.STATUS_ACCESS_DENIED):
+            share.open("f", access=denied)
+    with refused(NtStatus.STATUS_ACCESS_DENIED):
+        share.open("f", D.FILE_OVERWRITE, access=AccessMask.GENERIC_READ)
+    opened = share.open("f")
+    granted = AccessMask(opened.handle.granted_access)
+    assert not granted & (AccessMask.FILE_WRITE_DATA | AccessMask.FILE_APPEND_DATA)
+    assert granted & AccessMask.FILE_READ_DATA
+    assert granted & AccessMask.WRITE_DAC, "its owner may mend it"
+    assert granted & AccessMask.DELETE, "who may delete what is in the directory may delete it"
+
+
+def test_a_directory_that_may_not_be_changed_keeps_what_is_protected_in_it(share) -> None:
+    directory = share.mkdir("d")
+    file = share.create("d\\f")
+    for handle in (file, directory):
+        share.store.set_security_descriptor(handle, 4, READ_ONLY_SD)
+        share.store.close(handle)
+    with refused(NtStatus.STATUS_ACCESS_DENIED):
+        share.open("d\\f", access=AccessMask.DELETE)
+
+
 # Names
 
 

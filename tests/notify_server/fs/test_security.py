@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify_server.fs.security import EVERYONE, default_descriptor, merge, select, sid
+from notify_server.fs.security import EVERYONE, allowed, default_descriptor, merge, select, sid
 from notify_server.wire.status import StatusError
 
 OWNER, GROUP, DACL, SACL = 1, 2, 4, 8
@@ -62,3 +62,48 @@ def test_nonsense_is_refused(data: bytes, information: int) -> None:
     except StatusError:
         return
     assert select(merged, 15)
+
+
+# What an ACL allows ([MS-DTYP] 2.5.3.2)
+
+
+def ace(kind: int, whose: bytes, mask: int, flags: int = 0) -> bytes:
+    return struct.pack("<BBHI", kind, flags, 8 + len(whose), mask) + whose
+
+
+def with_dacl(*aces: bytes) -> bytes:
+    body = b"".join(aces)
+    dacl = struct.pack("<BBHHH", 2, 0, 8 + len(body), len(aces), 0) + body
+    new = struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 20) + dacl
+    return merge(DEFAULT, DACL, new)
+
+
+ALLOW, DENY, INHERIT_ONLY = 0, 1, 0x08
+OWNERS = 0x60000  # READ_CONTROL, WRITE_DAC
+STRANGER, CREATOR_OWNER = sid(5, 21, 1, 2, 3, 1001), sid(3, 0)
+
+
+@pytest.mark.parametrize(
+    ("aces", "rights"),
+    [
+        ([], OWNERS),
+        ([ace(ALLOW, EVERYONE, 0x1F01FF)], 0x1F01FF),
+        ([ace(ALLOW, EVERYONE, 0x10000000)], 0x1F01FF),
+        ([ace(ALLOW, EVERYONE, 1)], OWNERS | 1),
+        ([ace(ALLOW, sid(22, 1, 1000), 2)], OWNERS | 2),
+        ([ace(ALLOW, STRANGER, 0x1F01FF)], OWNERS),
+        ([ace(ALLOW, CREATOR_OWNER, 0x1F01FF)], OWNERS),
+        ([ace(ALLOW, EVERYONE, 0x1F01FF, INHERIT_ONLY)], OWNERS),
+        ([ace(DENY, EVERYONE, 2), ace(ALLOW, EVERYONE, 3)], OWNERS | 1),
+        ([ace(ALLOW, EVERYONE, 3), ace(DENY, EVERYONE, 2)], OWNERS | 3),
+        ([ace(DENY, STRANGER, 2), ace(ALLOW, EVERYONE, 3)], OWNERS | 3),
+        ([ace(ALLOW, EVERYONE, 1), ace(ALLOW, EVERYONE, 2)[:-4]], OWNERS | 1),
+    ],
+)
+def test_an_acl_allows(aces: list[bytes], rights: int) -> None:
+    assert allowed(with_dacl(*aces)) == rights
+
+
+def test_without_an_acl_everything_is_allowed() -> None:
+    everybody = struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 0)
+    assert allowed(merge(DEFAULT, DACL, everybody)) == 0x1F01FF
