@@ -53,12 +53,10 @@ def _from_file(path: Path) -> str:
 
 
 def check_user(user: str) -> str:
-    """The name, if the client can log on with it."""
+    """The name, perhaps after its domain (`DOMAIN\\NAME`), if there is one."""
     if not user:
         raise UsageError("--user is empty", "--user NAME")
-    if "\\" in user or "@" in user:
-        raise UsageError(
-            f"--user {user!r}: the lab's client logs on with local names, without a domain",
-            "a user of that server itself",
-        )
+    domain, backslash, name = user.rpartition("\\")
+    if not name or (backslash and not domain):
+        raise UsageError(f"--user {user!r} lacks a part", r"--user NAME, or --user DOMAIN\NAME")
     return user

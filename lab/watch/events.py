@@ -8,13 +8,16 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True)
 class Watching:
-    """The request is parked: what changes from now on is told. `server` is a backend, if known."""
+    """The request is parked: what changes from now on is told. `server` is a backend, if known.
+
+    `cipher` is "" where messages are signed, not sealed.
+    """
 
     where: str
     server: str
     dialect: int
     signing: str
-    sealed: bool
+    cipher: str
     filter: int
     recursive: bool
     again: bool

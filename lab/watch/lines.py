@@ -77,11 +77,11 @@ def _watching(paint: Paint, event: Watching) -> str:
         "everything" if event.filter == filters.ALL else ", ".join(filters.in_words(event.filter))
     )
     scope = "with all below it" if event.recursive else "not below it"
-    sealed = "sealed" if event.sealed else f"signed with {event.signing}"
+    safe = f"sealed with {event.cipher}" if event.cipher else f"signed with {event.signing}"
     server = f" ({event.server})" if event.server else ""
     dialect = DIALECTS.get(event.dialect, f"0x{event.dialect:04x}")
     head = "watching again" if event.again else "watching"
-    how = f"SMB {dialect}, {sealed}"
+    how = f"SMB {dialect}, {safe}"
     gap = "; changes in between are unknown: list again" if event.again else ""
     return paint(
         f"{head} {visible(event.where)}{server} for {wanted}, {scope}; {how}{gap}",

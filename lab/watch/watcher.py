@@ -25,6 +25,7 @@ from lab.watch.interrupts import Stop
 from lab.watch.refusals import TRANSIENT, refused, status_of
 
 DIALECTS = (0x0202, 0x0210, 0x0300, 0x0302, 0x0311)
+CIPHERS = ("AES-128-GCM", "AES-128-CCM", "AES-256-GCM", "AES-256-CCM")
 SIGNING = ("AES-GMAC", "AES-CMAC", "HMAC-SHA256")
 LIST_DIRECTORY = 0x00100081  # FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, SYNCHRONIZE
 SHARE_ALL = 7
@@ -42,6 +43,8 @@ ARMED_S = 1.0  # until then a server has parked the request, whether it says so 
 IDLE_S = 30.0  # of silence until an ECHO asks whether anybody is there
 ECHO_S = 10.0
 END_S = 1.0
+
+TOLD = ("STATUS_SUCCESS", "STATUS_NOTIFY_ENUM_DIR")  # the statuses that tell of changes
 
 
 @dataclass(frozen=True)
@@ -139,11 +142,16 @@ class Watcher:
     def _watch_once(self) -> None:
         self._stop.polite = False
         self._reset = ""
+        self._bodies.clear()
         connection = Connection("watch", self._pump, self._observe, SCALE)
         try:
             file_id = self._open(connection)
             self._stop.polite = True
-            self._follow(connection, file_id)
+            try:
+                self._follow(connection, file_id)
+            except LabFailed:
+                self._log_off(connection, file_id)
+                raise
         finally:
             connection.close()
 
@@ -164,23 +172,16 @@ class Watcher:
         """Connect, log on, and open the directory; its FileId."""
         address = self._wanted.address
         connection.open(address.host, address.port, CONNECT_S)
-        connection.negotiate(DIALECTS, SIGNING)
-        connection.log_on(self._wanted.user, self._wanted.password)
-        session = self._bodies["SESSION_SETUP"].get("session_flags", 0)
-        if session & SESSION_IS_GUEST:
-            raise LabFailed(
-                f"{address.host} does not know {self._wanted.user!r} and let it in as a guest, "
-                "whose sessions cannot be signed",
-                "--user NAME, a user that the server knows",
-            )
-        connection.tree_connect(address.host, address.share)
-        share = self._bodies["TREE_CONNECT"].get("share_flags", 0)
-        if session & SESSION_ENCRYPT_DATA or share & SHARE_ENCRYPT_DATA:
-            raise LabFailed(
-                f"//{address.host}/{address.share} insists on encryption, and the lab's client "
-                "does not encrypt",
-                "Samba: `smb encrypt = desired`; Windows: Set-SmbShare -EncryptData $false",
-            )
+        connection.negotiate(DIALECTS, SIGNING, CIPHERS)
+        try:
+            self._log_on(connection)
+        except ConnectFailed:
+            if self._must_seal() and not connection.cipher:
+                raise LabFailed(
+                    f"{address} insists on encryption, and the server agreed on no cipher with us",
+                    f"the client has {', '.join(CIPHERS)}",
+                ) from None
+            raise
         fields = {
             "path": address.smb_path,
             "desired_access": LIST_DIRECTORY,
@@ -193,7 +194,29 @@ class Watcher:
             raise self._ended(connection, "no response to CREATE")
         if created.status != "STATUS_SUCCESS":
             raise ConnectFailed(f"CREATE: {created.status}")
+        if "file_id" not in created.final["body"]:
+            raise Ended("the response to CREATE breaks its layout")
         return bytes.fromhex(created.final["body"]["file_id"])
+
+    def _log_on(self, connection: Connection) -> None:
+        """SESSION_SETUP and TREE_CONNECT; from where the server asks for it on, sealed."""
+        domain, _, user = self._wanted.user.rpartition("\\")
+        connection.log_on(user, self._wanted.password, domain)
+        if self._flags("SESSION_SETUP", "session_flags") & SESSION_IS_GUEST:
+            raise LabFailed(
+                f"{self._wanted.address.host} does not know {self._wanted.user!r} and let it in "
+                "as a guest, whose sessions cannot be signed",
+                "--user NAME, a user that the server knows",
+            )
+        connection.tree_connect(self._wanted.address.host, self._wanted.address.share)
+
+    def _must_seal(self) -> bool:
+        session = self._flags("SESSION_SETUP", "session_flags") & SESSION_ENCRYPT_DATA
+        return bool(session or self._flags("TREE_CONNECT", "share_flags") & SHARE_ENCRYPT_DATA)
+
+    def _flags(self, command: str, name: str) -> int:
+        """Of the latest response to a command; 0 if it has none."""
+        return int(self._bodies.get(command, {}).get(name, 0))
 
     def _follow(self, connection: Connection, file_id: bytes) -> None:
         """Park a request, and another as soon as it is answered, until the watch is done."""
@@ -202,7 +225,7 @@ class Watcher:
         exchange = self._arm(connection, file_id)
         self._wait(connection, lambda: exchange.interim is not None or _over(exchange), ARMED_S)
         while True:
-            final = self._checked(exchange) if _over(exchange) else None
+            final = self._checked(connection, exchange) if _over(exchange) else None
             if not announced and not connection.closed:
                 self._say_watching(connection)
                 announced = True
@@ -214,7 +237,8 @@ class Watcher:
                 exchange = self._arm(connection, file_id)
                 self._show(final)
             if self._done():
-                self._leave(connection, file_id, exchange)
+                self._withdraw(connection, exchange)
+                self._log_off(connection, file_id)
                 return
             self._await_answer(connection, exchange)
 
@@ -239,17 +263,17 @@ class Watcher:
                 return
         raise self._ended(connection, "the server does not answer an ECHO")
 
-    def _checked(self, exchange: Exchange) -> dict[str, Any]:
+    def _checked(self, connection: Connection, exchange: Exchange) -> dict[str, Any]:
         """A final response that has something to tell; raises what its status means otherwise."""
         final = exchange.final
         assert final is not None
-        if exchange.status in ("STATUS_SUCCESS", "STATUS_NOTIFY_ENUM_DIR"):
-            # MS-SMB2 3.2.5.1.3: what is not signed as agreed is to be discarded.
-            if not final["signature_ok"]:
-                raise Ended("a response was not signed as agreed")
+        if exchange.status in TOLD:
+            # MS-SMB2 3.2.5.1.1, .3: what is not sealed or signed as agreed is to be discarded.
+            if not (final["sealed"] if connection.sealing else final["signature_ok"]):
+                raise Ended("a response was neither sealed nor signed as agreed")
             return final
         if exchange.status in TRANSIENT:
-            raise Ended(f"CHANGE_NOTIFY: {exchange.status}")
+            raise Ended(f"the server ended the request with {exchange.status}")
         raise self._refused("CHANGE_NOTIFY", exchange.status)
 
     def _show(self, final: dict[str, Any]) -> None:
@@ -273,7 +297,7 @@ class Watcher:
                 server=self._server(),
                 dialect=connection.dialect,
                 signing=self._signing,
-                sealed=False,
+                cipher=connection.cipher if connection.sealing else "",
                 filter=self._wanted.filter,
                 recursive=self._wanted.recursive,
                 again=self._watched,
@@ -281,14 +305,18 @@ class Watcher:
         )
         self._watched = True
 
-    def _leave(self, connection: Connection, file_id: bytes, exchange: Exchange) -> None:
-        """CANCEL, CLOSE, LOGOFF. What was buffered wins over a CANCEL, and is still shown."""
+    def _withdraw(self, connection: Connection, exchange: Exchange) -> None:
+        """CANCEL what is parked. What was buffered wins over a CANCEL, and is still shown."""
+        if not _over(exchange) and not connection.closed:
+            connection.cancel("cancel", exchange.message_id, exchange.async_id)
+            self._pump.until(lambda: _over(exchange) or connection.closed, END_S)
+        if exchange.status in TOLD:
+            self._show(self._checked(connection, exchange))
+
+    def _log_off(self, connection: Connection, file_id: bytes) -> None:
+        """CLOSE and LOGOFF, so that the server keeps nothing of ours."""
         if connection.closed:
             return
-        connection.cancel("watch.cancel", exchange.message_id, exchange.async_id)
-        self._pump.until(lambda: _over(exchange) or connection.closed, END_S)
-        if exchange.status == "STATUS_SUCCESS" and exchange.final is not None:
-            self._show(exchange.final)
         self._ask(connection, Command.CLOSE, {"file_id": file_id}, END_S, polite=True)
         self._ask(connection, Command.LOGOFF, {}, END_S, polite=True)
 

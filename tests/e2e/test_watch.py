@@ -48,8 +48,10 @@ class Watch:
 
     def ends(self, code: int) -> str:
         """What it said on stderr, after it ended with this code."""
-        _, said = self.process.communicate(timeout=SOON)
-        assert self.process.returncode == code, said
+        assert self.process.stderr is not None
+        ended = self.process.wait(SOON)  # its stdout is the reader's
+        said = self.process.stderr.read()
+        assert ended == code, said
         return said
 
 

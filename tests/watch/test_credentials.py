@@ -50,8 +50,12 @@ def test_a_file_without_a_password(tmp_path: Path, content: bytes | None, cause:
         password("jo", str(file), {})
 
 
-@pytest.mark.parametrize("user", ["", "DOMAIN\\jo", "jo@example.org"])
-def test_users_that_the_client_cannot_be(user: str) -> None:
+@pytest.mark.parametrize("user", ["", "DOMAIN\\", "\\jo"])
+def test_what_names_no_user(user: str) -> None:
     with pytest.raises(UsageError):
         check_user(user)
-    assert check_user("jo") == "jo"
+
+
+@pytest.mark.parametrize("user", ["jo", "DOMAIN\\jo", "jo@example.org"])
+def test_users_with_and_without_a_domain(user: str) -> None:
+    assert check_user(user) == user

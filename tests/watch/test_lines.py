@@ -15,7 +15,7 @@ from lab.watch.events import Changed, Event, Lost, Oddity, Overflowed, Pdu, Watc
 from lab.watch.lines import NAMES, TEXTS, Text, as_json
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-WATCHING = Watching("//h/s", "py", 0x0311, "AES-GMAC", False, 0xFFF, True, False)
+WATCHING = Watching("//h/s", "py", 0x0311, "AES-GMAC", "", 0xFFF, True, False)
 
 
 def shown(event: Event) -> str:
@@ -79,7 +79,7 @@ def answer(**values: Any) -> Pdu:
             "signed with AES-GMAC",
         ),
         (
-            Watching("//h/s", "", 0x0210, "HMAC-SHA256", False, 0x9, False, True),
+            Watching("//h/s", "", 0x0210, "HMAC-SHA256", "", 0x9, False, True),
             "watching again //h/s for file-name, size, not below it; SMB 2.1, signed with "
             "HMAC-SHA256; changes in between are unknown: list again",
         ),
