@@ -152,7 +152,7 @@ class Acceptor:
         verifier = self._verifiers.get(message.user.lower())
         base = ntlm.session_base_key(message, verifier or _NOBODY, self._challenge)
         if base is None or verifier is None:
-            raise LogonError(f"unknown user or wrong password for {message.user!r}")
+            raise LogonError(f"unknown user or wrong password for {message.user[:64]!r}")
         key = ntlm.exported_session_key(message, base)
         if message.mic_present and not ntlm.mic_is_right(
             message, key, self._negotiate_message, self._challenge_message

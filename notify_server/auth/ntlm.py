@@ -21,6 +21,7 @@ _MIC_AT: Final = 72
 _MIC_SIZE: Final = 16
 _PROOF_SIZE: Final = 16
 _CLIENT_CHALLENGE_FIXED: Final = 28
+_MAX_NEGOTIATE: Final = 4096  # bytes that are kept for the MIC, of anybody who connects
 _VERSION: Final = bytes((6, 1, 0, 0, 0, 0, 0, 15))
 
 
@@ -103,8 +104,8 @@ def message_type(message: bytes) -> int:
 
 def negotiate_flags(message: bytes) -> int:
     """NegotiateFlags of a NEGOTIATE_MESSAGE ([MS-NLMP] 2.2.1.1)."""
-    if len(message) < 16:
-        raise NtlmError("short NEGOTIATE_MESSAGE")
+    if not 16 <= len(message) <= _MAX_NEGOTIATE:
+        raise NtlmError(f"NEGOTIATE_MESSAGE of {len(message)} bytes")
     return int.from_bytes(message[12:16], "little")
 
 

@@ -24,6 +24,7 @@ from notify_server.auth.der import (
 _APPLICATION_0: Final = 0x60
 _SPNEGO_OID: Final = bytes.fromhex("2b0601050502")  # 1.3.6.1.5.5.2
 NTLMSSP_OID: Final = bytes.fromhex("2b06010401823702020a")  # 1.3.6.1.4.1.311.2.2.10
+_MAX_MECH_TYPES: Final = 1024  # bytes that are kept until the exchange is over
 # RFC 4178 Appendix A: the hint that tells initiators that no principal name is announced.
 _HINT: Final = b"not_defined_in_RFC4178@please_ignore"
 
@@ -72,6 +73,8 @@ def parse(token: bytes) -> NegTokenInit | NegTokenResp:
             raise DerError("not a SPNEGO token")
         found = fields(expect(expect(inner, context(0)), SEQUENCE))
         mech_types = found.get(context(0), b"")
+        if len(mech_types) > _MAX_MECH_TYPES:
+            raise DerError(f"list of mechanisms of {len(mech_types)} bytes")
         return NegTokenInit(
             items(expect(mech_types, SEQUENCE), OID),
             mech_types,

@@ -10,12 +10,16 @@ from notify_server.fs.api import Ea
 from notify_server.wire.codec import WireError
 from notify_server.wire.status import NtStatus, StatusError
 
+MAXIMUM_SIZE: Final = 65536  # bytes of a list, names or values: NTFS keeps no more of a file
+
 _FULL: Final = Struct("<IBBH")
 _GET: Final = Struct("<IB")
 
 
 def parse_full_ea(data: bytes) -> list[Ea]:
     """EAs to set; raises STATUS_EA_LIST_INCONSISTENT's stand-in, WireError."""
+    if len(data) > MAXIMUM_SIZE:
+        raise StatusError(NtStatus.STATUS_EA_TOO_LARGE)
     eas = []
     while True:
         if len(data) < _FULL.size:
@@ -38,6 +42,8 @@ def parse_full_ea(data: bytes) -> list[Ea]:
 
 def parse_get_ea(data: bytes) -> list[bytes]:
     """Names of the EAs to query."""
+    if len(data) > MAXIMUM_SIZE:
+        raise StatusError(NtStatus.STATUS_EA_TOO_LARGE)
     names = []
     while True:
         if len(data) < _GET.size:
@@ -54,9 +60,13 @@ def parse_get_ea(data: bytes) -> list[bytes]:
 
 
 def select(eas: Iterable[Ea], names: Iterable[bytes]) -> list[Ea]:
-    """The EAs asked for by name, whatever the case; one that is missing has an empty value."""
+    """The EAs asked for by name, whatever the case; one that is missing has an empty value.
+
+    A name asked for twice is answered once: the answer must not outgrow what is there.
+    """
     by_name = {ea.name.upper(): ea for ea in eas}
-    return [by_name.get(name.upper(), Ea(name, b"")) for name in names]
+    asked = {name.upper(): name for name in names}
+    return [by_name.get(key, Ea(name, b"")) for key, name in asked.items()]
 
 
 def pack_full_ea(eas: Sequence[Ea]) -> bytes:

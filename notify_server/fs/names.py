@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 from notify_server.wire.status import NtStatus, StatusError
 
@@ -108,28 +107,67 @@ def stream_name(name: str) -> str:
     return name
 
 
-@lru_cache(maxsize=256)
-def expression(pattern: str) -> re.Pattern[str]:
-    r"""A FileName pattern of QUERY_DIRECTORY, compiled ([MS-FSA] 2.1.4.4).
+class Expression:
+    r"""A FileName pattern of QUERY_DIRECTORY ([MS-FSA] 2.1.4.4).
 
     `*` any, `?` one character; the DOS wildcards: `<` (DOS_STAR) any up to the last dot,
     `>` (DOS_QM) one character, or none at a dot or the end, `"` (DOS_DOT) a dot or the end.
+
+    All places of the pattern that a name may have reached are followed at once, as the bits of a
+    number, so a name costs its length whatever the pattern is. Backtracking, as `re` does it,
+    takes hours for `*a*a*a*a*b`.
     """
-    if pattern in ("", "*", "*.*"):
-        return re.compile(".*", re.DOTALL)
-    out: list[str] = []
-    for c in pattern:
-        out.append(_WILDCARDS.get(c) or re.escape(c))
-    return re.compile("".join(out), re.IGNORECASE | re.DOTALL)
+
+    __slots__ = ("_any", "_at", "_dos_dot", "_dos_qm", "_end", "_everything", "_one")
+
+    def __init__(self, pattern: str) -> None:
+        if len(pattern) > _LONGEST_EXPRESSION:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+        self._everything = pattern in ("", "*", "*.*")
+        self._end = 1 << len(pattern)
+        self._any = _places(pattern, "*<")
+        self._one = _places(pattern, "?")
+        self._dos_qm = _places(pattern, ">")
+        self._dos_dot = _places(pattern, '"')
+        self._at: dict[str, int] = {".": self._dos_dot}
+        for index, symbol in enumerate(pattern):
+            if symbol not in _WILDCARDS:
+                folded = fold(symbol)
+                self._at[folded] = self._at.get(folded, 0) | 1 << index
+
+    def matches(self, name: str) -> bool:
+        """Does all of the name match, whatever its case?"""
+        if self._everything:
+            return True
+        reached = 1
+        for character in name:
+            if character == ".":
+                reached = _passed(reached, self._any | self._dos_qm)
+                takes = self._at["."] | self._one
+            else:
+                reached = _passed(reached, self._any)
+                takes = self._at.get(fold(character), 0) | self._one | self._dos_qm
+            reached = (reached & takes) << 1 | reached & self._any
+            if not reached:
+                return False
+        return bool(_passed(reached, self._any | self._dos_qm | self._dos_dot) & self._end)
 
 
-_WILDCARDS = {
-    "*": ".*",
-    "?": ".",
-    "<": r"(?:.*(?=\.)|.*)",
-    ">": r"(?:[^.]|(?=\.)|$)",
-    '"': r"(?:\.|$)",
-}
+_LONGEST_EXPRESSION = 1024
+_WILDCARDS = frozenset('*?<>"')
+
+
+def _places(pattern: str, symbols: str) -> int:
+    return sum(1 << index for index, symbol in enumerate(pattern) if symbol in symbols)
+
+
+def _passed(reached: int, free: int) -> int:
+    """Also the places behind those that may be passed without a character.
+
+    Adding carries from the lowest place reached in a run of free ones to the place behind it.
+    """
+    carried = (reached & free) + free
+    return reached | free & ~carried | carried & ~free
 
 
 def fold(name: str) -> str:

@@ -83,7 +83,7 @@ class CreateRequest:
 def _parse_contexts(data: bytes) -> dict[bytes, bytes]:
     """Walk SMB2_CREATE_CONTEXT (2.2.13.2); offsets count from each context's start."""
     contexts: dict[bytes, bytes] = {}
-    while True:
+    for _ in range(_MAX_CONTEXTS):
         if len(data) < _CONTEXT.size:
             raise WireError("short create context")
         following, name_at, name_length, _reserved, value_at, value_length = _CONTEXT.unpack_from(
@@ -98,9 +98,8 @@ def _parse_contexts(data: bytes) -> dict[bytes, bytes]:
         contexts[name] = buffer_at(own, value_at, value_length, _CONTEXT.size)
         if not following:
             return contexts
-        if len(contexts) > _MAX_CONTEXTS:
-            raise WireError("too many create contexts")
         data = data[following:]
+    raise WireError("too many create contexts")
 
 
 @dataclass(slots=True)

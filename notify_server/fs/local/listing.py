@@ -11,7 +11,7 @@ from notify_server.fs import times
 from notify_server.fs.api import Entry, Handle, Volume
 from notify_server.fs.handle import attributes_of
 from notify_server.fs.local.base import StoreBase, as_local, key_of, statuses
-from notify_server.fs.names import expression, to_wire
+from notify_server.fs.names import Expression, to_wire
 from notify_server.fs.syscalls import birth_time_ns
 from notify_server.wire.fscc import FileSystemAttributes
 
@@ -23,15 +23,15 @@ class Listing(StoreBase):
 
     def entries(self, handle: Handle, pattern: str) -> list[Entry]:
         local = as_local(handle)
-        wanted = expression(pattern)
+        wanted = Expression(pattern)
         with statuses():
             fd = os.open(local.proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 found = [Entry(".", self.attributes(local)), Entry("..", self.attributes(local))]
-                found = [entry for entry in found if wanted.fullmatch(entry.name)]
+                found = [entry for entry in found if wanted.matches(entry.name)]
                 for name in os.listdir(fd):
                     shown = to_wire(name)
-                    if wanted.fullmatch(shown):
+                    if wanted.matches(shown):
                         entry = self._entry(fd, name, shown)
                         if entry is not None:
                             found.append(entry)
