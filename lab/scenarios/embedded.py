@@ -7,6 +7,7 @@ server's share is a temporary directory, and what a scenario does on the server 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import selectors
@@ -36,6 +37,7 @@ STOP_DEADLINE_S = 3.0
 ENDING_S = 0.5
 ACT_DEADLINE_S = 10.0
 SHARE, USER = "TEST", "tester"
+SHARE_WITHOUT_NOTIFY = "NOTIFY_OFF"  # the same files, as in templates/py
 
 
 @dataclass
@@ -97,7 +99,12 @@ def notify_server(folder: Path) -> Iterator[tuple[Target, LocalServer]]:
     share.mkdir()
     password = secrets.token_urlsafe(12)
     log = folder / "server.log"
-    argv = [sys.executable, "-m", "notify_server", "--share", f"{SHARE}={share}", "--user", USER]
+    config = folder / "notify_server.toml"
+    config.write_text(
+        f"[share.{SHARE_WITHOUT_NOTIFY}]\npath = {json.dumps(str(share))}\nnotify = false\n"
+    )
+    argv = [sys.executable, "-m", "notify_server", "--config", str(config)]
+    argv += ["--share", f"{SHARE}={share}", "--user", USER]
     with log.open("wb") as stderr:
         process = subprocess.Popen(
             [*argv, "--listen", "127.0.0.1:0"],

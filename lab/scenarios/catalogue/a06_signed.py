@@ -18,7 +18,8 @@ VARIANTS = (
 )
 def signed(s: Script) -> None:
     """The final response, and that to a CANCEL signed for an asynchronous request, carry a good
-    signature of the algorithm that was negotiated. Only the interim response may go unsigned."""
+    signature of the algorithm that was negotiated. Only the interim response may go unsigned. The
+    CANCEL carries its request's MessageId beside the AsyncId: AES-GMAC makes its nonce of it."""
     for dialect, algorithm in VARIANTS:
         with s.point(f"{algorithm}, dialect {dialect:#06x}"):
             name = f"{algorithm}-{dialect:04x}".lower()
@@ -33,6 +34,6 @@ def signed(s: Script) -> None:
             final.field("signature_ok", equals(True), rule="MS-SMB2 3.3.4.1.1")
             again = watched.notify(FILE_NAME)
             again.interim()
-            again.cancel()
+            again.cancel(by_async_id=True, by_message_id=True)
             cancelled = again.final().status("STATUS_CANCELLED", rule="MS-SMB2 3.3.5.16")
             cancelled.field("signature_ok", equals(True), rule="MS-SMB2 3.3.4.1.1")

@@ -27,6 +27,7 @@ def changes_around_arming(s: Script) -> None:
             parked.interim()
             s.pause(us / 1e6)
             other.create_file(change)
+            s.settle()
             other.create_file(fence)
             told = watched.collect(FILE_NAME, until=fence, first=parked)
             told.records(
