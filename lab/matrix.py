@@ -104,7 +104,10 @@ def run_on_lab(
     servers = [active(lab)] if through_front else wanted.servers
 
     def columns(folder: Path) -> list[Column]:
-        return [_column(lab, name, through_front, folder, wanted.captures) for name in servers]
+        into = folder if wanted.captures else None
+        return [
+            column(lab, name, through_front=through_front, recorded_in=into) for name in servers
+        ]
 
     return run_rounds(columns, wanted.scenarios, new_folder(), wanted.rounds, progress)
 
@@ -134,7 +137,8 @@ def active(lab: Lab) -> str:
     return name
 
 
-def _column(lab: Lab, name: str, through_front: bool, folder: Path, captures: bool) -> Column:
+def column(lab: Lab, name: str, *, through_front: bool, recorded_in: Path | None) -> Column:
+    """One server's column; its capture goes below `recorded_in`, None: none is taken."""
     target = container_target(
         name,
         lab.settings,
@@ -142,13 +146,12 @@ def _column(lab: Lab, name: str, through_front: bool, folder: Path, captures: bo
         accelerator=lab.accelerator,
         through_front=through_front,
     )
-    server = ContainerServer(lab, name, backend(lab.engine, lab.paths, name), target.scale)
     return Column(
         target,
-        server,
+        ContainerServer(lab, name, backend(lab.engine, lab.paths, name), target.scale),
         partial(_open_client, lab),
         deviations.load(name),
-        _recording(lab, target, folder) if captures else None,
+        _recording(lab, target, recorded_in) if recorded_in else None,
     )
 
 

@@ -66,6 +66,10 @@ class LabPaths:
     def runs(self) -> Path:
         return self.dot_lab / "runs"
 
+    @property
+    def captures(self) -> Path:
+        return self.dot_lab / "captures"
+
 
 def is_lab_root(folder: Path) -> bool:
     """Tell whether `folder` holds a lab."""

@@ -13,6 +13,7 @@ from lab.evidence import markdown, run_folder
 from lab.settings import suggestion
 
 SUMMARY = "summary.md"
+REPRODUCE = "lab run-scenarios {scenario} --server {server}"
 LATEST, PREVIOUS = "latest", "previous"
 
 Versions = Mapping[str, Mapping[str, str]]
@@ -72,12 +73,15 @@ def host_versions() -> dict[str, str]:
     }
 
 
-def finish(folder: Path, versions: Versions) -> Path:
-    """Write a run's versions, its report and its summary; return the report."""
+def finish(folder: Path, versions: Versions, reproduce: str = REPRODUCE) -> Path:
+    """Write a run's versions, its report and its summary; return the report.
+
+    `reproduce` is the command for one cell.
+    """
     from lab.evidence import report  # with jinja2, which takes its time
 
     text = json.dumps(versions, indent=2, ensure_ascii=False)
     (folder / run_folder.VERSIONS).write_text(text + "\n", "utf-8")
-    page = report.write(folder)
-    (folder / SUMMARY).write_text(markdown.summary(run_folder.read(folder)), "utf-8")
+    page = report.write(folder, reproduce)
+    (folder / SUMMARY).write_text(markdown.summary(run_folder.read(folder), reproduce), "utf-8")
     return page

@@ -29,6 +29,7 @@ COMMAND_MODULES = (
     "switch",
     "scenarios",
     "evidence",
+    "capture",
     "torture",
     "watch",
     "shell",

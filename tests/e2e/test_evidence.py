@@ -17,6 +17,7 @@ from lab.evidence import capture
 from lab.evidence.column import CAPTURE
 from lab.evidence.run_folder import OBSERVATIONS
 from tests.e2e.harness import BACKENDS, Lab, docker
+from tests.e2e.test_lab import opened_root
 from tests.evidence import browser
 from tests.verdicts.test_schema import complaints
 
@@ -196,3 +197,51 @@ def test_without_captures_a_verdict_stands_on_the_observations(lab: Lab) -> None
     folder = Path(plain["folder"])
     assert not (folder / "py/C2/capture.pcap").exists()
     assert (folder / "report.html").exists()
+
+
+def test_the_seeds_three_events_are_on_the_ladder(lab: Lab) -> None:
+    """Enter the root, enter dir, touch dir/file1 on the server: what each of them looks like."""
+    lab("switch", "samba")
+    told = lab.json("capture", "--seed", "--play")
+    assert told["believed"], told["reason"]
+    assert Path(told["report"]).exists()
+    lines = [" ".join(line.split()) for line in Path(told["ladder"]).read_text().splitlines()]
+
+    def at(*words: str, after: int = 0) -> int:
+        found = [n for n, line in enumerate(lines) if n > after and all(w in line for w in words)]
+        assert found, (words, lines)
+        return found[0]
+
+    # Entering a folder is one compound, CREATE and CHANGE_NOTIFY on the handle that it opens.
+    enter_root = at("┌─▶ CREATE", "{dir}, OPEN")
+    assert "└─▶ CHANGE_NOTIFY" in lines[enter_root + 1]
+    assert "FileId all FF = {dir}, FILE_NAME | ATTRIBUTES" in lines[enter_root + 1]
+    parked = at("n1 interim PENDING", after=enter_root)
+    # The next folder's watch is there before the last one is cancelled.
+    enter_dir = at("┌─▶ CREATE", r"{dir}\dir, OPEN", after=parked)
+    cancel = at("CANCEL", "n1 cancel by AsyncId", after=at("n2 interim PENDING", after=enter_dir))
+    cancelled = at("n1 final CANCELLED", after=cancel)
+    touched = at("n2 final SUCCESS", after=cancelled)
+    assert "ADDED file1" in lines[touched + 1]
+
+
+def test_what_is_done_by_hand_is_captured_until_ctrl_c(lab: Lab) -> None:
+    lab("switch", "py")
+    child = lab.popen("capture", "--json")
+    assert child.stderr is not None
+    assert "Capturing what goes to py" in child.stderr.readline()
+    with opened_root(lab):
+        pass
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    told = json.loads(out)
+    assert told["believed"], told["reason"]
+    assert "CREATE" in Path(told["ladder"]).read_text()
+    assert docker("ps", "-aq", "--filter", "label=org.notify-lab.node=capture") == ""
+
+
+def test_a_capture_of_nothing_says_how_to_connect(lab: Lab) -> None:
+    said = lab("capture", "--seconds", "1", status=3).stderr
+    assert "nobody spoke to" in said
+    assert str(lab.port) in said
