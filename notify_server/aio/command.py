@@ -176,7 +176,10 @@ def _read_config(command: Command, path: Path) -> None:
             raise CommandError(f"{path}: options.encryption: one of {allowed}") from None
     bounds = _typed(f"{path}: bounds", config.get("bounds", {}), _BOUNDS)
     if bounds:
-        command.options["bounds"] = Bounds(**bounds)
+        try:
+            command.options["bounds"] = Bounds(**bounds)
+        except ValueError as error:
+            raise CommandError(f"{path}: bounds.{error}") from None
     users = config.get("users", {})
     if users and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         raise CommandError(f"{path}: has [users] and can be read by others; chmod 600 it")

@@ -22,16 +22,14 @@ def cancel(
     connection: Connection, header: Header, message: bytes, sealed_by: Session | None, now: float
 ) -> None:
     """Cancel the parked request that the header names; nothing happens if there is none."""
-    session = connection.sessions.get(header.session_id)
-    if session is not None and not _may(connection, session, header, message, sealed_by):
-        return
     if not header.flags & _ASYNC and connection.in_flight:
         request = _in_flight(connection.in_flight, header)
         if request is not None:
-            request.cancelled = True
+            if request.session is not None and _may(request.session, header, message, sealed_by):
+                request.cancelled = True
             return
     parked = find(connection, header)
-    if parked is None or (session is not None and parked.session is not session):
+    if parked is None or not _may(parked.session, header, message, sealed_by):
         return
     server = connection.server
     if parked.command == Command.SMB2_CHANGE_NOTIFY:
@@ -72,17 +70,16 @@ def find(connection: Connection, header: Header) -> ParkedRequest | None:
     return next((p for p in candidates if p.session.session_id == header.session_id), None)
 
 
-def _may(
-    connection: Connection,
-    session: Session,
-    header: Header,
-    message: bytes,
-    sealed_by: Session | None,
-) -> bool:
-    """A CANCEL is checked like any request of its session, but refused without a word."""
+def _may(session: Session, header: Header, message: bytes, sealed_by: Session | None) -> bool:
+    """A CANCEL is checked like any request of the session that it acts on, and refused in silence.
+
+    Its own SessionId must not decide that: one that nobody has would need no signature.
+    """
     if sealed_by is not None:
         return sealed_by is session
-    if session.keys is None or session.encrypt_data:
+    connection = session.connection
+    named = connection.sessions.get(header.session_id, session)
+    if named is not session or session.keys is None or session.encrypt_data:
         return False
     if header.flags & _SIGNED:
         return is_signed_by_client(connection.signing_algorithm, session.keys.signing, message)

@@ -44,6 +44,7 @@ _ASYNC: Final = int(HeaderFlags.SMB2_FLAGS_ASYNC_COMMAND)
 _RELATED: Final = int(HeaderFlags.SMB2_FLAGS_RELATED_OPERATIONS)
 _SIGNED: Final = int(HeaderFlags.SMB2_FLAGS_SIGNED)
 _CREDIT_UNIT: Final = 65536
+_LARGEST_FRAME: Final = 0xFFFFFF - 0x1000  # what 3 bytes of length can say (2.1), sealed
 
 
 @dataclass(slots=True, eq=False)
@@ -229,7 +230,15 @@ class Chain:
         return result.value
 
     def _resume(self, request: Request, job: Job | Wait, result: JobResult, now: float) -> None:
-        """A job that was away is back: its request is answered, and the chain goes on."""
+        """A job that was away is back, or a turn has come.
+
+        What follows may give others their turn (a CLOSE ends the wait for an oplock), so this is
+        a loop of the server's, never a recursion as deep as clients choose.
+        """
+        self.connection.server.in_turn(lambda: self._go_on(request, job, result, now))
+
+    def _go_on(self, request: Request, job: Job | Wait, result: JobResult, now: float) -> None:
+        """The request is answered, and the chain goes on."""
         connection = self.connection
         request.now = now
         if connection.in_flight is not None:
@@ -238,20 +247,28 @@ class Chain:
             opened, request.busy = request.busy, None
             connection.server.job_ended(opened, now)
         try:
-            outcome: Outcome = self._after(job, result)
+            outcome = self._outcome(request, job, result)
+            if self._finish(request, outcome):
+                self.index += 1
+                self.advance(now)
+        except (Disconnect, WireError) as error:
+            connection.disconnect(str(error))
+        except Exception:
+            # Nobody above could know whose fault it is, and the request would stay unanswered.
+            log.exception("the core failed on a request of client=%s", connection.client)
+            connection.disconnect("internal error")
+
+    def _outcome(self, request: Request, job: Job | Wait, result: JobResult) -> Outcome:
+        try:
+            outcome = self._after(job, result)
             while isinstance(outcome, Job | Wait):
                 again = self._submit(request, outcome)
                 if again is None:
-                    return
+                    return outcome
                 outcome = self._after(outcome, again)
+            return outcome
         except (StatusError, WireError) as error:
-            outcome = self._error(request, error)
-        try:
-            self._finish(request, outcome)
-            self.index += 1
-            self.advance(now)
-        except (Disconnect, WireError) as error:
-            connection.disconnect(str(error))
+            return self._error(request, error)
 
     # Who may
 
@@ -361,7 +378,10 @@ class Chain:
             tree_id,
             header.credit_charge if self.connection.supports_large_mtu else 0,
         )
-        self.responses.append(_Response(packed + reply.body, signer, reply))
+        response = _Response(packed + reply.body, signer, reply)
+        if sum(len(r.message) + 8 for r in self.responses) + len(response.message) > _LARGEST_FRAME:
+            self._flush()
+        self.responses.append(response)
 
     def _trace(self, header: Header, status: int) -> None:
         log.debug(

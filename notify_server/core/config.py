@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Final
 
@@ -14,6 +14,8 @@ from notify_server.wire.constants import AccessMask, Cipher, Dialect
 IPC_SHARE: Final = "IPC$"
 FULL_ACCESS: Final = 0x001F01FF
 READ_ONLY_ACCESS: Final = 0x001200A9
+_SMALLEST_IO: Final = 1 << 16
+_LARGEST_IO: Final = (1 << 24) - (1 << 17)  # with what surrounds it, 3 bytes of length say it
 
 
 class Encryption(Enum):
@@ -48,6 +50,15 @@ class Bounds:
     """Requests without a final response on one connection; then STATUS_INSUFFICIENT_RESOURCES."""
     credits: int = 8192
     """Credits that a client can hold."""
+    locks: int = 4096
+    """Byte-range locks on one file; beyond it STATUS_INSUFFICIENT_RESOURCES."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if getattr(self, item.name) <= 0:
+                raise ValueError(f"{item.name}: must be greater than 0")
+        if not _SMALLEST_IO <= self.io_size <= _LARGEST_IO:
+            raise ValueError(f"io_size: must be from {_SMALLEST_IO} to {_LARGEST_IO}")
 
     @property
     def frame(self) -> int:

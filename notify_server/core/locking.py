@@ -56,6 +56,8 @@ def _lock(request: Request, opened: Open, elements: list[LockElement]) -> Outcom
     """3.3.5.14.2: all or nothing; a single element may wait."""
     server = request.connection.server
     ranges = [_range(element, len(elements) > 1) for element in elements]
+    if not server.locks.room_for(opened, len(ranges)):
+        raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
     for index, wanted in enumerate(ranges):
         if server.locks.lock(opened, wanted):
             continue

@@ -43,8 +43,14 @@ class _FileLocks:
 class LockTable:
     """Locks of all files. Waiting requests are served in the order in which they came."""
 
-    def __init__(self) -> None:
+    def __init__(self, maximum: int = 4096) -> None:
+        self._maximum = maximum
         self._files: dict[LockKey, _FileLocks] = {}
+
+    def room_for(self, opened: Open, count: int) -> bool:
+        """May this many more locks be held on the file?"""
+        locks = self._files.get(opened.lock_key) if self._files else None
+        return count + (len(locks.held) if locks is not None else 0) <= self._maximum
 
     def conflicts(self, opened: Open, offset: int, length: int, *, exclusive: bool) -> bool:
         """Would reading (or, exclusive, writing) touch what somebody else has locked?

@@ -7,6 +7,7 @@ into their outboxes. Whoever runs the core empties the outboxes that `take_dirty
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -63,12 +64,14 @@ class Server:
         self.runner = runner
         self.random = random
         self.watches = WatchTable(watch_bounds) if watch_bounds else WatchTable()
-        self.locks = LockTable()
+        self.locks = LockTable(config.bounds.locks)
         self.oplocks = OplockTable(self._notify_break)
         self.notify_log = NotifyLog()
         self.sessions: dict[int, Session] = {}
         self._next_open = 1
         self._dirty: dict[Connection, None] = {}
+        self._turns: deque[Callable[[], None]] = deque()
+        self._turning = False
 
     # Connections and what they write
 
@@ -165,6 +168,18 @@ class Server:
         )
         message = header + pack_oplock_break(level, opened.file_id)
         session.connection.send(message, session if session.encrypt_data else None)
+
+    def in_turn(self, work: Callable[[], None]) -> None:
+        """Do `work` now, or, if it is asked for by such work, once that is done."""
+        self._turns.append(work)
+        if self._turning:
+            return
+        self._turning = True
+        try:
+            while self._turns:
+                self._turns.popleft()()
+        finally:
+            self._turning = False
 
     # Time
 
