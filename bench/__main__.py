@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import lab_figures, notify_figures, report
+from bench import lab_figures, notify_figures, report, watch_figures
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -15,7 +15,7 @@ def main() -> None:
         prog="make bench ARGS=…",
         description="Measure the lab's and the server's figures. Brings the lab up; leaves it up.",
     )
-    parser.add_argument("part", nargs="?", choices=("all", "lab", "server"), default="all")
+    parser.add_argument("part", nargs="?", choices=("all", "lab", "server", "watch"), default="all")
     parser.add_argument("--times", type=int, default=5, help="samples of the lab's figures (5)")
     parser.add_argument("--n", type=int, default=2000, help="samples of each latency (2000)")
     parser.add_argument("--seconds", type=int, default=60, help="of the sustained load (60)")
@@ -30,6 +30,10 @@ def main() -> None:
         figures = notify_figures.measure(given.n, given.seconds, given.directories)
         report.write(RESULTS, "server", figures, lab_figures.facts())
         report.show("notify_server beside smbd", figures)
+    if given.part in ("all", "watch"):
+        figures = watch_figures.measure()
+        report.write(RESULTS, "watch", figures, {})
+        report.show("lab watch", figures)
 
 
 if __name__ == "__main__":

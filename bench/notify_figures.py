@@ -83,14 +83,22 @@ class Beside:
             if child.poll() is None:
                 child.communicate("\n", timeout=300)
 
-    def memory(self, node: str) -> int:
-        """Bytes that the node's processes hold, shared pages counted by their share (PSS)."""
+    def container(self, node: str) -> str:
         (container,) = docker(
             "ps", "-q",
             "--filter", f"label=org.notify-lab.name={self.lab}",
             "--filter", f"label=org.notify-lab.node={node}",
         ).split()  # fmt: skip
-        pids = [line.split()[0] for line in docker("top", container, "-eo", "pid").splitlines()[1:]]
+        return container
+
+    def descriptors(self, node: str) -> int:
+        """How many files the node's processes may have open."""
+        return int(docker("exec", self.container(node), "sh", "-c", "ulimit -n"))
+
+    def memory(self, node: str) -> int:
+        """Bytes that the node's processes hold, shared pages counted by their share (PSS)."""
+        top = docker("top", self.container(node), "-eo", "pid")
+        pids = [line.split()[0] for line in top.splitlines()[1:]]
         total = 0
         for pid in pids:
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
@@ -141,8 +149,11 @@ def fan_outs(beside: Beside, n: int) -> list[Figure]:
 
 def parked_memory(beside: Beside) -> list[Figure]:
     """KiB of the server for each parked watch."""
+    # A parked connection is two descriptors of the server's: its socket and its directory.
+    most = (beside.descriptors("py") - 500) // 2
+    connections = min(10_000, most - most % 100)
     found = []
-    for server, watchers, each in (("py", 10_000, 1), ("py", 10_000, 100), ("samba", 200, 1)):
+    for server, watchers, each in (("py", connections, 1), ("py", 10_000, 100), ("samba", 200, 1)):
         before = beside.memory(server)
         words = ("--watchers", str(watchers), "--per-connection", str(each))
         with beside.held(server, "parked", *words):
