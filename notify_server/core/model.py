@@ -89,6 +89,8 @@ class Open:
     """While a break waits for its acknowledgment: who is told that it came."""
     jobs: int = 0
     closed: bool = False
+    closing: list[Callable[[JobResult, float], None]] | None = None
+    """While the store closes the handle: the CLOSE that waits for it."""
 
     @property
     def file_id(self) -> bytes:

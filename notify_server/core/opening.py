@@ -216,17 +216,20 @@ def _times(attributes: Attributes) -> tuple[int, int, int, int]:
 
 
 def close(request: Request) -> Outcome:
-    """Close an Open; with POSTQUERY_ATTRIB say what the file was like at the end."""
+    """Close an Open; with POSTQUERY_ATTRIB say what the file was like at the end.
+
+    Who has the response may count on it: share modes no longer hold, what was to be deleted is.
+    """
     body = CloseRequest.parse(request.message)
     opened = request.open(body.file_id)
     server = request.connection.server
     if not body.flags & CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB:
         server.close_open(opened, request.now)
-        return Reply(pack_close_response())
+        return _once_closed(opened, Reply(pack_close_response()))
 
     def then(attributes: Attributes) -> Outcome:
         server.close_open(opened, request.now)
-        return Reply(
+        reply = Reply(
             pack_close_response(
                 CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB,
                 _times(attributes),
@@ -235,6 +238,12 @@ def close(request: Request) -> Outcome:
                 attributes.file_attributes,
             )
         )
+        return _once_closed(opened, reply)
 
     request.busy = opened
     return Job(lambda: opened.store.attributes(opened.handle), then)
+
+
+def _once_closed(opened: Open, reply: Reply) -> Outcome:
+    """Reply when the store has closed the handle, which may take a thread a while."""
+    return reply if opened.closing is None else Wait(opened.closing, lambda _: reply)

@@ -126,6 +126,7 @@ class Server:
             )
         self.release_locks(opened, now)
         self.oplocks.remove(opened, now)
+        opened.closing = []
         if not opened.jobs:
             self._close_handle(opened, now)
 
@@ -140,6 +141,9 @@ class Server:
 
         def closed(result: JobResult, now: float) -> None:
             self.drain(now)
+            waiting, opened.closing = opened.closing or [], None
+            for done in waiting:
+                done(JobResult(), now)
 
         done = self.runner.submit(Job(lambda: store.close(handle)), closed)
         if done is not None:
