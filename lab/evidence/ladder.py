@@ -319,7 +319,10 @@ class _Builder:
         odd: list[str] = []
         if exchange is None and not (pdu.sealed and pdu.command == -1):
             odd.append("answers no request")
-        if stage == "final" and stream.signs and not (pdu.sealed or pdu.flags & p.SIGNED):
+        # A client that does not sign its request is not owed a signature (3.3.4.1.1).
+        asked = exchange is None or exchange.request.flags & p.SIGNED
+        signed = pdu.sealed or pdu.flags & p.SIGNED
+        if stage == "final" and stream.signs and asked and not signed:
             odd.append("unsigned")
         if pdu.malformed:
             odd.append("MALFORMED")

@@ -136,10 +136,13 @@ def test_an_unsigned_answer_of_a_signed_session_is_marked() -> None:
     rungs = _rungs(
         pdu(command=1, message_id=1),
         pdu(command=1, message_id=1, status=0, flags=8),
-        pdu(command=6, message_id=2, file_id="00" * 16),
+        pdu(command=6, message_id=2, file_id="00" * 16, flags=8),
         pdu(command=6, message_id=2, status=0),
+        pdu(command=13, message_id=3),
+        pdu(command=13, message_id=3, status=0),
     )
-    assert rungs[-1].details == ("unsigned",)
+    assert rungs[-3].details == ("unsigned",)
+    assert rungs[-1].details == (), "neither was the request"
 
 
 def test_connections_have_the_names_that_the_scenario_gave_them() -> None:
