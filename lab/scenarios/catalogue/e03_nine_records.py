@@ -36,7 +36,8 @@ def _make_and_rename(by: Conn, old: str, new: str, options: int) -> None:
 def nine_records(s: Script) -> None:
     """Directories and files made, renamed in place and moved up below a watch of the whole tree:
     nine records, in the order of the changes, in one answer. A move to another directory is REMOVED
-    and ADDED."""
+    and ADDED. The filter holds ATTRIBUTES and CREATION too, and a rename is no change of either:
+    smbtorture has it so here, and otherwise in smb2.notify.mask-change."""
     watcher = s.connect("watcher")
     other = s.connect("other")
     fence = s.fence(watcher)
