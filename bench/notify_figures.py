@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,13 +99,7 @@ class Beside:
     def memory(self, node: str) -> int:
         """Bytes that the node's processes hold, shared pages counted by their share (PSS)."""
         top = docker("top", self.container(node), "-eo", "pid")
-        pids = [line.split()[0] for line in top.splitlines()[1:]]
-        total = 0
-        for pid in pids:
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-        return total
+        return sum(pss(int(line.split()[0])) for line in top.splitlines()[1:])
 
 
 def _ratios(figures: dict[str, Figure]) -> dict[str, Any]:
@@ -169,24 +164,52 @@ def parked_memory(beside: Beside) -> list[Figure]:
     return found
 
 
-def tree(beside: Beside, directories: int) -> list[Figure]:
-    """WATCH_TREE on many directories: time to arm, memory, events lost."""
-    before = beside.memory("py")
-    with beside.held("py", "tree", "--n", str(directories)) as (armed, child):
-        grown = beside.memory("py") - before
-        assert child.stdout is not None
-        out, _ = child.communicate("\n", timeout=300)
-        counted = json.loads(out.splitlines()[-1])
+def tree_by_source(source: str, directories: int) -> list[Figure]:
+    """The same on this machine, outside the lab: fanotify wants a privilege that no node has."""
+    environ = {**os.environ, "NOTIFY_SERVER_PASSWORD": "bench", "LOAD_PASSWORD": "bench"}
+    with tempfile.TemporaryDirectory(dir=ROOT / ".lab") as folder:
+        server = subprocess.Popen(
+            [
+                sys.executable, "-m", "notify_server", "--share", f"TEST={folder}", "--user",
+                "tester", "--listen", "127.0.0.1:0", "--watch-source", source,
+                "--log-level", "warning",
+            ],
+            env=environ, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert server.stdout is not None
+            port = server.stdout.readline().rsplit(":", 1)[-1].strip()
+            before = pss(server.pid)
+            load = subprocess.Popen(
+                [
+                    sys.executable, "-m", "bench.notify_load", "tree", "--port", port,
+                    "--disk", folder, "--n", str(directories),
+                ],
+                env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            )  # fmt: skip
+            assert load.stdout is not None
+            armed = json.loads(load.stdout.readline())
+            grown = pss(server.pid) - before
+            out, _ = load.communicate("\n", timeout=300)
+            counted = json.loads(out.splitlines()[-1])
+        finally:
+            server.terminate()
+            server.wait(30)
+    title = f"WATCH_TREE on {directories:,} directories by {source}"
+    lost = float(counted["changes"] - counted["distinct"])
     return [
-        Figure(f"arm WATCH_TREE on {directories:,} directories", "s", [armed["armed_seconds"]]),
-        Figure(
-            "memory of it", "MiB", [grown / 2**20], None, "PSS, before and with the watch armed"
-        ),
-        Figure(
-            "events lost", "", [float(counted["changes"] - counted["distinct"])], 0,
-            f"{counted['changes']} files made, one in each of so many of its directories",
-        ),
-    ]  # fmt: skip
+        Figure(f"{title}: armed in", "s", [armed["armed_seconds"]]),
+        Figure(f"{title}: memory", "MiB", [grown / 2**20], None, "PSS, before and armed"),
+        Figure(f"{title}: events lost", "", [lost], 0, f"of {counted['changes']}"),
+    ]
+
+
+def pss(pid: int) -> int:
+    """Bytes of a process, shared pages counted by their share."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"no Pss of {pid}")
 
 
 def sustained(beside: Beside, seconds: int) -> list[Figure]:
@@ -197,6 +220,10 @@ def sustained(beside: Beside, seconds: int) -> list[Figure]:
     )  # fmt: skip
     how = f"{got['made']:,} files in {got['seconds']:.1f} s, {got['overflows']} ENUM_DIR"
     return [
+        Figure(
+            "sustained: longest stall that a client's ECHO met", "ms", [got["echo"]["max_ms"]],
+            None, f"{got['echo']['n']} ECHOs, median {got['echo']['median_ms']:.2f} ms",
+        ),
         Figure("sustained: records twice", "", [float(got["duplicates"])], 0, how, got),
         Figure(
             "sustained: watchers short without an ENUM_DIR", "",
@@ -212,6 +239,7 @@ def measure(n: int, seconds: int, directories: int) -> list[Figure]:
         *latencies(beside, n, 5),
         *fan_outs(beside, 10),
         *parked_memory(beside),
-        *tree(beside, directories),
+        *tree_by_source("inotify", directories),
+        *(tree_by_source("fanotify", directories) if os.geteuid() == 0 else []),
         *sustained(beside, seconds),
     ]

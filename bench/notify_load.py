@@ -241,6 +241,15 @@ def sustained(given: argparse.Namespace) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )  # fmt: skip
+        probe = subprocess.Popen(
+            [
+                sys.executable, "-m", "bench.echo_probe", "--host", given.host,
+                "--port", str(given.port), "--user", given.user, "--share", given.share,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
         quiet_since = time.monotonic()
         while child.poll() is None or time.monotonic() - quiet_since < 3:
             for fd, _ in poll.poll(0.5):
@@ -263,7 +272,9 @@ def sustained(given: argparse.Namespace) -> None:
                 )
         assert child.stdout is not None
         made = json.loads(child.stdout.read())
+        echo, _ = probe.communicate("\n", timeout=30)
         say(
+            echo=json.loads(echo),
             made=made["made"],
             seconds=made["seconds"],
             records=sum(counts),
