@@ -48,6 +48,7 @@ _MASK: Final = (
 _BUFFER: Final = 1 << 16
 _ROUNDS: Final = 64
 _REMEMBERED: Final = 1 << 16
+_DEEPEST: Final = 4096  # directories in one path: it has no more bytes
 _KINDS: Final = (Kind.CREATE, Kind.MODIFY, Kind.ATTRIB, Kind.DELETE)
 
 
@@ -201,10 +202,14 @@ class FanotifySource:
     # Reading
 
     def read(self, echoes: Echoes) -> Sequence[Event | Operation]:
+        # All of them first: what was removed is found by the event that removed it, however late.
+        events: list[FanotifyEvent] = []
         for _ in range(_ROUNDS):
-            events = self._take()
-            if not events:
+            more = self._take()
+            if not more:
                 break
+            events += more
+        if events:
             self._named.update(
                 (
                     event.target,
@@ -215,7 +220,7 @@ class FanotifySource:
             )
             for event in events:
                 self._translate(event, echoes)
-        self._named.clear()
+            self._named.clear()
         if self._waiting and self._timer.expired():
             self._waiting = False
             self._retry()
@@ -348,17 +353,30 @@ class FanotifySource:
 
     def _path(self, handle: FileHandle | None) -> str | None:
         """Where a directory is, or was when it was last heard of."""
-        if handle is None:
-            return None
-        path = self._paths.get(handle)
-        if path is None:
-            path = self._look_up(handle)
+        unknown: list[tuple[FileHandle, str]] = []  # from below: directories that are gone
+        while handle is not None:
+            path = self._paths.get(handle)
             if path is None:
+                path = self._look_up(handle)
+                if path is not None:
+                    self._remember(handle, path)
+            if path is not None:
+                for gone, name in reversed(unknown):
+                    path = join(path, name)
+                    self._remember(gone, path)
+                return path
+            # Removed since: the event that says so is queued, or was read just now.
+            named = self._named.get(handle)
+            if named is None or len(unknown) >= _DEEPEST:
                 return None
-            if len(self._paths) >= _REMEMBERED:
-                self._paths.clear()
-            self._paths[handle] = path
-        return path
+            unknown.append((handle, named[1]))
+            handle = named[0]
+        return None
+
+    def _remember(self, handle: FileHandle, path: str) -> None:
+        if len(self._paths) >= _REMEMBERED:
+            self._paths.clear()
+        self._paths[handle] = path
 
     def _look_up(self, handle: FileHandle) -> str | None:
         mark = self._marks.get(handle[0])
@@ -367,20 +385,12 @@ class FanotifySource:
         try:
             fd = fanotify.open_by_handle(mark.mount, handle)
         except OSError:
-            # Removed since: the event that says so is queued, or was read just now.
-            return self._named_path(handle)
+            return None
         try:
             path = os.readlink(f"/proc/self/fd/{fd}")
         finally:
             os.close(fd)
-        return self._named_path(handle) if path.endswith(" (deleted)") else path
-
-    def _named_path(self, handle: FileHandle) -> str | None:
-        named = self._named.get(handle)
-        if named is None:
-            return None
-        above = self._path(named[0])
-        return None if above is None else join(above, named[1])
+        return None if path.endswith(" (deleted)") else path
 
 
 def _mounts_below(path: str) -> list[str]:

@@ -234,13 +234,26 @@ class InotifySource:
         return bool(self._todo)
 
     def _cover(self, path: str, *, report: bool, echoes: Echoes | None = None) -> None:
-        """Watch a covered directory and queue those in it; `report` what is in it as added."""
+        """Watch a covered directory and queue those in it.
+
+        With `report` all below it is news and is covered at once, however deep.
+        """
+        below = [path]
+        while below:
+            found = self._cover_one(below.pop(), report, echoes)
+            if report:
+                below += reversed(found)
+            else:
+                self._todo += found
+
+    def _cover_one(self, path: str, report: bool, echoes: Echoes | None) -> list[str]:
+        """Watch a covered directory, `report` what is in it as added; the directories in it."""
         node = self._nodes.by_path.get(path)
         try:
             if node is None:
                 parent = self._nodes.by_path.get(parent_of(path))
                 if parent is None or not parent.covers:
-                    return  # renamed or given up meanwhile
+                    return []  # renamed or given up meanwhile
                 node = self._node(path, path, _FULL | int(flags.DONT_FOLLOW))
             elif not node.covered and node.parent is not None and node.parent.covers:
                 node.covered = True
@@ -249,24 +262,19 @@ class InotifySource:
                 found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return
+                return []
             if error.errno == errno.EACCES:
                 log.warning("watch: %s is not readable, changes in it are not seen", path)
-                return
+                return []
             self._give_up(path, error)
-            return
+            return []
         key = to_wire(path)
         for name, is_directory in found:
             if report:
                 self._scanned.add((path, name))
                 operation = echoes.take(path, name, _CREATE) if echoes else None
                 self._out.append(operation or added(key, to_wire(name), is_directory=is_directory))
-            if is_directory:
-                child = join(path, name)
-                if report:
-                    self._cover(child, report=True, echoes=echoes)
-                else:
-                    self._todo.append(child)
+        return [join(path, name) for name, is_directory in found if is_directory]
 
     def _cover_now(self, path: str) -> None:
         """A directory came into a tree: cover it and what is below, nothing of it is news."""
