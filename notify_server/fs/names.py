@@ -80,11 +80,7 @@ def _checked(part: str) -> str:
     if _BAD_NAME.search(part):
         raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
     name = to_disk(part)
-    try:
-        encoded = name.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID) from None
-    if len(encoded) > 255 or "/" in name or name in (".", ".."):
+    if len(_encoded(name)) > 255 or "/" in name or name in (".", ".."):
         raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
     return name
 
@@ -102,9 +98,17 @@ def _split_stream(path: str) -> tuple[str, str]:
 
 def stream_name(name: str) -> str:
     """Check a stream's name ([MS-FSCC] 2.1.5.3)."""
-    if "\\" in name or _BAD_STREAM.search(name) or len(name) > 255:
+    if "\\" in name or _BAD_STREAM.search(name) or len(_encoded(name)) > 255:
         raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
     return name
+
+
+def _encoded(name: str) -> bytes:
+    """As it is kept on disk; OBJECT_NAME_INVALID for half of a surrogate pair."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID) from None
 
 
 class Expression:

@@ -16,7 +16,8 @@ RELEASE: Final = -2
 
 
 def from_ns(ns: int) -> int:
-    return max(0, ns // 100 + _EPOCH)
+    """A time that a FILETIME cannot say becomes the nearest that it can."""
+    return min(max(0, ns // 100 + _EPOCH), _LATEST)
 
 
 def to_ns(filetime: int) -> int:

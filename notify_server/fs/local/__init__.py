@@ -27,6 +27,7 @@ class LocalStore(Opening, Closing, Data, Information, Naming, Listing):
             if local.file.delete_pending:
                 raise StatusError(NtStatus.STATUS_DELETE_PENDING)
             path = os.readlink(local.proc)
+            self.relative(path)  # else it would be watched wherever it was moved to
             if local.watched is None:
                 local.watched = self.feed.watch(path, local.fd, tree, self.root)
             return to_wire(path)

@@ -15,6 +15,7 @@ from notify_server.fs.feed import ChangeFeed, Kind, Operation
 from notify_server.fs.handle import LocalHandle, attributes_of
 from notify_server.fs.opens import OpenFiles
 from notify_server.fs.resolve import Resolver
+from notify_server.fs.watched import join
 from notify_server.wire.fscc import FileAttributes
 from notify_server.wire.status import NtStatus, StatusError
 
@@ -45,9 +46,21 @@ class StoreBase:
             status = os.fstat(local.fd)
             return attributes_of(local.proc, status, local.fd, stream_size=size, file=local.file)
 
+    def relative(self, path: str) -> str:
+        """An absolute path from the root of the share; ENOENT for one that is not in it."""
+        if path == self.root:
+            return "."
+        inside = join(self.root, "")
+        if not path.startswith(inside):
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return path[len(inside) :]
+
     def parent_of(self, handle: LocalHandle, directory: str, name: str) -> int:
-        """O_PATH of the directory that holds the handle's file, which must still be there."""
-        parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        """O_PATH of the directory that holds the handle's file, which must still be there.
+
+        A file that somebody moved out of the share is nobody's to delete or rename over SMB.
+        """
+        parent = self.resolver.open(self.relative(directory), os.O_DIRECTORY)
         try:
             there = os.stat(os.fsencode(name), dir_fd=parent, follow_symlinks=False)
             if key_of(there) != handle.file.key:
