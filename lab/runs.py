@@ -82,6 +82,8 @@ def finish(folder: Path, versions: Versions, reproduce: str = REPRODUCE) -> Path
 
     text = json.dumps(versions, indent=2, ensure_ascii=False)
     (folder / run_folder.VERSIONS).write_text(text + "\n", "utf-8")
-    page = report.write(folder, reproduce)
-    (folder / SUMMARY).write_text(markdown.summary(run_folder.read(folder), reproduce), "utf-8")
+    run = run_folder.read(folder)
+    page = folder / report.NAME
+    page.write_text(report.render(run, reproduce), "utf-8")
+    (folder / SUMMARY).write_text(markdown.summary(run, reproduce), "utf-8")
     return page

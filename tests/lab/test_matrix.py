@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from lab import matrix
 from lab.nodes.model import Completed, NodeError
+from lab.paths import LabPaths
 from lab.probe import ProbeError
+from lab.settings import Settings
 
 
 class FakeNode:
@@ -129,3 +132,64 @@ def test_acting_gets_the_scaled_deadline(engine: FakeEngine) -> None:
 def test_the_evidence_is_named_after_what_it_is(engine: FakeEngine) -> None:
     one = server(engine, FakeNode("console"))
     assert one.evidence(time.time()) == {"console.log": "console"}
+
+
+class FakeLab:
+    """A lab whose nodes answer what versions they are of; `pipes` are the commands piped."""
+
+    accelerator = "tcg"
+
+    def __init__(self) -> None:
+        self.pipes: list[tuple[str, list[str]]] = []
+        self.asked: list[str] = []
+        self.engine = self
+        self.settings = Settings(name="l")
+        self.paths = LabPaths(Path("/nowhere"))
+        self.secrets = SimpleNamespace(password=lambda: "s3cret-word")
+
+    def exec(self, node: str, argv: Sequence[str], **_: Any) -> Completed:
+        self.asked.append(node)
+        said = {"samba": b"Version 4.22.8\n", "client": b"impacket 0.13.1\n"}
+        return Completed(0, said.get(node, b""), b"")
+
+    def exec_pipe(self, node: str, argv: list[str]) -> Any:
+        self.pipes.append((node, argv))
+        raise NodeError("the test goes no further")
+
+    def port(self, node: str, port: int) -> int:
+        return 1
+
+
+def test_a_column_captures_what_its_client_says_to_its_server(tmp_path: Path) -> None:
+    lab = FakeLab()
+    direct = matrix.column(lab, "samba", through_front=False, recorded_in=tmp_path)  # type: ignore[arg-type]
+    assert direct.recording is not None
+    direct.recording.start()
+    ((node, argv),) = lab.pipes
+    assert node == "client"
+    assert argv[-1] == "tcp port 445 and host samba"
+    assert "s3cret-word" not in " ".join(argv)
+    assert [trust.reason for trust in direct.recording.finish().values()] == []
+
+
+def test_through_the_front_it_captures_what_goes_there(tmp_path: Path) -> None:
+    lab = FakeLab()
+    column = matrix.column(lab, "py", through_front=True, recorded_in=tmp_path)  # type: ignore[arg-type]
+    assert column.recording is not None
+    column.recording.start()
+    assert lab.pipes[0][1][-1] == "tcp port 445 and host server"
+
+
+def test_without_a_folder_no_capture_is_taken() -> None:
+    column = matrix.column(FakeLab(), "py", through_front=False, recorded_in=None)  # type: ignore[arg-type]
+    assert column.recording is None
+
+
+def test_the_versions_are_those_of_who_took_part() -> None:
+    lab = FakeLab()
+    told = matrix.versions_of(lab, ["samba"])  # type: ignore[arg-type]
+    assert told["samba"] == {"smbd": "4.22.8"}
+    assert told["client"] == {"impacket": "0.13.1"}
+    assert set(told) == {"samba", "client", "host"}
+    assert told["host"]["kernel"]
+    assert set(lab.asked) == {"samba", "client"}
