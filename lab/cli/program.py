@@ -5,6 +5,7 @@ Around the task it decides what the user sees: help, errors with their remedy, e
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -39,6 +40,7 @@ COMMAND_MODULES = (
     "completion",
 )
 EXIT_FAILED = 3
+DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 EXIT_TERMINATED = 128 + signal.SIGTERM
 EXIT_BROKEN_PIPE = 128 + signal.SIGPIPE
 
@@ -87,6 +89,9 @@ class LabProgram(Program):
         except Exception as error:
             if debugging:
                 raise
+            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+                print(f"lab: {error.strerror}: {error.filename or 'a file'}", file=sys.stderr)
+                return EXIT_FAILED
             print(
                 f"lab: internal error: {type(error).__name__}: {error}\n"
                 "  LAB_DEBUG=1 shows where; please report it with that output",

@@ -117,9 +117,12 @@ class ColumnEvidence:
             self._recorder.abandon()
             return {part.scenario: Trust(False, error.message) for part in self._spans}
         whole = capture.judge_counters(told)
-        cells = write_cells(
-            self._run_dir / self.server, self.server, self._port, data, decoded, self._spans
-        )
+        folder = self._run_dir / self.server
+        try:
+            cells = write_cells(folder, self.server, self._port, data, decoded, self._spans)
+        except OSError as error:
+            lost = Trust(False, f"the evidence cannot be written: {error}")
+            return {part.scenario: lost for part in self._spans}
         return {
             name: whole if trust.ok and not whole.ok else trust for name, trust in cells.items()
         }

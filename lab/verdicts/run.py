@@ -208,6 +208,8 @@ class _ColumnRunner:
             raw = self._verdict(scenario, began)
         except LabError as error:
             raw = replace(NOT_RUN, reason=str(error.message))
+        except OSError as error:  # a full disk, most likely: the other cells have no better luck
+            raw = replace(NOT_RUN, reason=f"its files cannot be written: {error}")
         verdict, seen = self.column.deviations.apply(scenario.name, raw)
         self.seen |= seen
         cell = Cell(verdict, raw, round(time.time() - began, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -148,3 +149,16 @@ def test_completion_knows_scenarios_servers_and_runs(root: Path) -> None:
     assert offered("diff", "H1", "--run", "lat") == ["latest"]
     assert "H1" in offered("bundle", "H")
     assert offered("baseline", "s") == ["save"]
+
+
+def test_a_full_disk_is_named_and_no_internal_error(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert run("report") == 3
+    said = capsys.readouterr().err
+    assert said.startswith("lab: No space left on device: ")
+    assert "internal error" not in said

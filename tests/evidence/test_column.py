@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -140,3 +141,12 @@ def test_keys_lie_beside_the_capture_that_they_open(tmp_path: Path) -> None:
         tmp_path, "samba", PORT, whole.to_bytes(), decoded("samba-changes-sealed"), [part]
     )
     assert column.read_keys(tmp_path / "C2" / column.KEYS) == [key]
+
+
+def test_a_full_disk_is_no_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    evidence = _evidence(tmp_path, FakeRecorder())
+    monkeypatch.setattr(column, "write_ladder", full)
+    assert "No space left on device" in evidence.finish()[SCENARIO].reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -139,3 +140,16 @@ def test_a_server_that_stays_away_is_waited_for_once(runner: Runner) -> None:
     matrix = runner.run(many)
     assert outcomes(matrix) == [Outcome.SERVER_CRASH, *[Outcome.NOT_RUN] * 7]
     assert time.monotonic() - began < 3 * run.COME_BACK_S
+
+
+def test_a_full_disk_leaves_cells_not_run_with_the_reason(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run._ColumnRunner, "_keep", full)
+    matrix = recorded(runner, FakeRecording())
+    assert outcomes(matrix) == [Outcome.NOT_RUN] * 3
+    assert "No space left on device" in matrix.cell("C1", "samba").verdict.reason
+    assert matrix.exit_code == 3
