@@ -32,6 +32,7 @@ PREFIX = "smb2."
 DEADLINE_S = 60.0
 DEADLINES_S = {"smb2.notify.mask": 180.0}  # waits for 100 s
 _GLOB = frozenset("*?[")
+_BANNER = "smbtorture "  # the first line: its version
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def parse_list(text: str) -> list[str]:
     It prints `smb2.notify.dir.dir`: test case and test, which are one for most. `smb2.notify.dir`
     names the same, and is what people and Samba's own lists write.
     """
-    names = (_without_echo(line.strip()) for line in text.splitlines() if line.strip())
+    lines = (line.strip() for line in text.splitlines())
+    names = (_without_echo(line) for line in lines if line and not line.startswith(_BANNER))
     return list(dict.fromkeys(names))
 
 
@@ -117,7 +119,7 @@ def _unknown(names: Sequence[str], pattern: str) -> UsageError:
     full = pattern if pattern.startswith(PREFIX) else PREFIX + pattern
     suite = full.rpartition(".")[0]
     offers, label = _matching(names, suite), "subtests"
-    if not offers:
+    if not offers or "." not in suite:
         offers, label = (
             list(dict.fromkeys(_suite(name) for name in names if PREFIX in name)),
             "suites",
