@@ -2,11 +2,11 @@ from lab.scenarios.model import FILE_NAME, equals
 from lab.scenarios.script import Script, scenario
 
 VARIANTS = (
-    (0x0210, "HMAC-SHA256"),
-    (0x0302, "AES-CMAC"),
-    (0x0311, "AES-CMAC"),
-    (0x0311, "AES-GMAC"),
-    (0x0311, "HMAC-SHA256"),
+    ("sha-210", 0x0210, "HMAC-SHA256"),
+    ("cmac-302", 0x0302, "AES-CMAC"),
+    ("cmac-311", 0x0311, "AES-CMAC"),
+    ("gmac-311", 0x0311, "AES-GMAC"),
+    ("sha-311", 0x0311, "HMAC-SHA256"),
 )
 
 
@@ -20,9 +20,8 @@ def signed(s: Script) -> None:
     """The final response, and that to a CANCEL signed for an asynchronous request, carry a good
     signature of the algorithm that was negotiated. Only the interim response may go unsigned. The
     CANCEL carries its request's MessageId beside the AsyncId: AES-GMAC makes its nonce of it."""
-    for dialect, algorithm in VARIANTS:
+    for name, dialect, algorithm in VARIANTS:
         with s.point(f"{algorithm}, dialect {dialect:#06x}"):
-            name = f"{algorithm}-{dialect:04x}".lower()
             watcher = s.connect(name, dialects=[dialect], signing=[algorithm])
             watched = watcher.open_directory()
             parked = watched.notify(FILE_NAME)
