@@ -132,3 +132,20 @@ def engine_answers() -> bool:
     except (OSError, subprocess.SubprocessError):
         return False
     return True
+
+
+def node_container(lab: Lab, node: str) -> str:
+    """The id of a node's running container."""
+    name = json.loads((lab.root / ".lab/state.json").read_text())["names"][-1]
+    return docker(
+        "ps", "-q",
+        "--filter", f"label=org.notify-lab.name={name}",
+        "--filter", f"label=org.notify-lab.node={node}",
+    ).strip()  # fmt: skip
+
+
+def node_address(lab: Lab, node: str) -> str:
+    """Its address on the lab's network."""
+    (inspected,) = json.loads(docker("inspect", node_container(lab, node)))
+    (network,) = inspected["NetworkSettings"]["Networks"].values()
+    return str(network["IPAddress"])

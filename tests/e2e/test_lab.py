@@ -29,7 +29,16 @@ from smbprotocol.open import (
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
-from tests.e2e.harness import BACKENDS, NODES, Lab, copy_checkout, docker, free_port, labelled
+from tests.e2e.harness import (
+    BACKENDS,
+    NODES,
+    Lab,
+    copy_checkout,
+    docker,
+    free_port,
+    labelled,
+    node_container,
+)
 
 FOURTEEN = ["A1", "A2", "A5", "B1", "B2", "C1", "C2", "D1", "D4", "E1", "E4", "F1", "G1", "H1"]
 
@@ -71,16 +80,6 @@ def echo_until(connection: Connection, deadline: float) -> None:
         time.sleep(0.05)
 
 
-def container(lab: Lab, node: str) -> str:
-    """The id of a node's running container."""
-    (name,) = json.loads((lab.root / ".lab/state.json").read_text())["names"][-1:]
-    return docker(
-        "ps", "-q",
-        "--filter", f"label=org.notify-lab.name={name}",
-        "--filter", f"label=com.docker.compose.service={node}",
-    ).strip()  # fmt: skip
-
-
 def nodes(lab: Lab) -> dict[str, dict[str, object]]:
     return {node["name"]: node for node in lab.json("status")["nodes"]}
 
@@ -94,14 +93,14 @@ def test_every_node_is_up_and_answers(lab: Lab) -> None:
 
 
 def test_up_twice_changes_nothing(lab: Lab) -> None:
-    before = {node: container(lab, node) for node in NODES}
+    before = {node: node_container(lab, node) for node in NODES}
     lab("up")
-    assert {node: container(lab, node) for node in NODES} == before
+    assert {node: node_container(lab, node) for node in NODES} == before
 
 
 def test_no_node_is_privileged_and_ports_are_local(lab: Lab) -> None:
     for node in NODES:
-        (inspected,) = json.loads(docker("inspect", container(lab, node)))
+        (inspected,) = json.loads(docker("inspect", node_container(lab, node)))
         host = inspected["HostConfig"]
         assert not host["Privileged"], node
         assert host["CapDrop"] == ["ALL"], node
@@ -112,11 +111,11 @@ def test_no_node_is_privileged_and_ports_are_local(lab: Lab) -> None:
 
 def test_the_password_is_in_no_image_and_no_process_list(lab: Lab) -> None:
     for node in NODES:
-        inspected = docker("inspect", container(lab, node))
+        inspected = docker("inspect", node_container(lab, node))
         image = json.loads(inspected)[0]["Image"]
         history = docker("history", "--no-trunc", image)
         assert lab.password not in inspected + history, node
-        assert lab.password not in docker("top", container(lab, node), "-eo", "pid,args"), node
+        assert lab.password not in docker("top", node_container(lab, node), "-eo", "pid,args"), node
 
 
 @pytest.mark.parametrize("backend", [*BACKENDS, "samba"])
@@ -186,7 +185,7 @@ def test_unknown_names_are_answered_with_the_nearest(lab: Lab) -> None:
 
 def test_a_killed_server_is_a_server_crash_and_the_others_go_on(lab: Lab) -> None:
     """SIGKILL smbd's container in mid-run: its cells say so; py's are untouched; `up` mends it."""
-    victim = container(lab, "samba")
+    victim = node_container(lab, "samba")
     child = lab.popen("run-scenarios", "--server", "samba,py", "--json")
     runs = lab.root / ".lab/runs"
     deadline = time.monotonic() + 60
