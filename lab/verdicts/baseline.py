@@ -64,13 +64,15 @@ def load(path: Path) -> dict[str, Any]:
 
 @dataclass
 class Comparison:
-    """A line for each cell of note. `compared` counts the cells that could be compared."""
+    """A line for each cell of note. `compared` counts the cells that could be compared, `skipped`
+    those that could not and are as expected anyway."""
 
     new_failures: list[str] = field(default_factory=list)
     now_and_then: list[str] = field(default_factory=list)
     improved: list[str] = field(default_factory=list)
     incomparable: list[str] = field(default_factory=list)
     compared: int = 0
+    skipped: int = 0
 
     @property
     def holds(self) -> bool:
@@ -81,6 +83,7 @@ class Comparison:
         return {
             "holds": self.holds,
             "compared": self.compared,
+            "skipped": self.skipped,
             "new_failures": self.new_failures,
             "now_and_then": self.now_and_then,
             "improved": self.improved,
@@ -96,17 +99,26 @@ def compare(baseline: Json, matrix: Json) -> Comparison:
     for cell in matrix["cells"]:
         before = known.get((cell["server"], cell["scenario"]))
         where = f"{cell['scenario']} on {cell['server']}"
-        if cell["verdict"] == Outcome.NOT_RUN:
-            found.incomparable.append(f"{where}: not run")
-        elif before is None:
-            found.incomparable.append(f"{where}: not in the baseline; now {cell['verdict']}")
-        elif before["fingerprint"] != fingerprints[cell["scenario"]]:
-            said = f"the scenario changed since the baseline; now {cell['verdict']}"
-            found.incomparable.append(f"{where}: {said}")
-        else:
+        why_not = _incomparable(before, cell, fingerprints[cell["scenario"]])
+        if why_not and cell["as_expected"]:
+            found.skipped += 1
+        elif why_not:
+            found.incomparable.append(f"{where}: {why_not}; now {cell['verdict']}")
+        elif before is not None:
             found.compared += 1
             _compare_cell(found, where, before, cell)
     return found
+
+
+def _incomparable(before: Json | None, cell: Json, fingerprint: str) -> str:
+    """Why a cell cannot be compared; "" if it can."""
+    if before is None:
+        return "not in the baseline"
+    if cell["verdict"] == Outcome.NOT_RUN:
+        return f"was {before['verdict']}"
+    if before["fingerprint"] != fingerprint:
+        return "the scenario changed since the baseline"
+    return ""
 
 
 def _compare_cell(found: Comparison, where: str, before: Json, cell: Json) -> None:
@@ -140,5 +152,12 @@ def lines(found: Comparison) -> list[str]:
         entries = getattr(found, name)
         if entries:
             said += [f"{heading}:", *(f"  {entry}" for entry in entries)]
+    if found.skipped:
+        said.append(
+            f"{found.skipped} cells are as expected, and are not in the baseline or of a scenario "
+            "that changed since."
+        )
+    if not found.compared:
+        return [*said, f"Nothing could be compared: {SAVE}."]
     word = "nothing newly fails" if found.holds else f"{len(found.new_failures)} newly failing"
     return [*said, f"Against the baseline ({found.compared} cells compared): {word}."]

@@ -15,6 +15,7 @@ from lab.verdicts.export import matrix_json
 from lab.verdicts.matrix import Cell
 from lab.verdicts.verdict import Outcome, Verdict
 from tests.verdicts.test_output import PASS, matrix_of
+from tests.verdicts.test_schema import complaints
 
 FAIL = Verdict(Outcome.FAIL, "notify1 reported nothing")
 CRASH = Verdict(Outcome.SERVER_CRASH, "kernel BUG")
@@ -81,6 +82,15 @@ def test_a_scenario_that_changed_is_not_compared() -> None:
     assert found.holds
     assert found.compared == 0
     assert "changed since the baseline; now fail" in found.incomparable[0]
+    assert "Nothing could be compared: lab baseline save" in baseline.lines(found)[-1]
+    as_expected = baseline.compare(before, run(PASS))
+    assert (as_expected.incomparable, as_expected.skipped) == ([], 1)
+    assert baseline.lines(as_expected)[0].startswith("1 cells are as expected, and are not in")
+
+
+def test_a_comparison_keeps_to_the_schema() -> None:
+    plain = {**run(FAIL), "baseline": compared(PASS, FAIL).as_json()}
+    assert complaints(json.loads(json.dumps(plain))) == []
 
 
 def test_a_baseline_survives_its_file(tmp_path: Path) -> None:
