@@ -14,6 +14,8 @@ from lab.torture.listing import (
     share_of,
     subtest,
 )
+from lab.torture.on_lab import DEVIATIONS
+from lab.verdicts import deviations
 
 NAMES = parse_list((Path(__file__).parent / "recorded" / "list.txt").read_text())
 
@@ -95,3 +97,14 @@ def test_where_and_how_long_a_subtest_runs() -> None:
     assert share_of("smb2.change_notify_disabled.notfiy_disabled", "TEST") == "NOTIFY_OFF"
     assert share_of("smb2.notify.dir", "TEST") == "TEST"
     assert deadline_of("smb2.notify.mask") > deadline_of("smb2.notify.mask-change")
+
+
+@pytest.mark.parametrize("server", ["samba", "ksmbd", "py"])
+def test_known_failures_name_subtests_by_the_listed_name(server: str) -> None:
+    known = deviations.load(server, DEVIATIONS)
+    assert known.entries
+    for entry in known.entries:
+        assert parse_list(f"{entry.scenario}\n") == [entry.scenario]
+        suite = ".".join(entry.scenario.split(".")[:2])
+        recorded = any(name.startswith(suite) for name in NAMES)
+        assert entry.scenario in NAMES or not recorded
