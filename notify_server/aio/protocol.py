@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("notify_server.connection")
 
+_LINGER: Final = 5.0  # seconds for a client to read what was sent before the server closed
+
 
 class SmbProtocol(asyncio.BufferedProtocol):
     """Hands bytes to the core and writes what it answers."""
 
-    __slots__ = ("connection", "hub", "transport")
+    __slots__ = ("connection", "hub", "timer", "transport")
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.connection: Connection | None = None
         self.transport: asyncio.Transport | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept, or close at once when there are too many."""
@@ -66,18 +69,25 @@ class SmbProtocol(asyncio.BufferedProtocol):
                 connection.disconnect("the client does not read")
                 transport.abort()
                 return
-        if connection.closing:
+        if connection.closing and not transport.is_closing():
             transport.close()
+            if transport.get_write_buffer_size():
+                # Who does not read its last answers would keep the socket for ever.
+                self.hub.loop.call_later(_LINGER, transport.abort)
 
     def pause_writing(self) -> None:
         """A client that does not read its answers may not ask for more."""
         if self.transport is not None:
             self.transport.pause_reading()
+        if self.connection is not None:
+            self.hub.runner.hold(self.connection)
 
     def resume_writing(self) -> None:
         """It reads again."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
+        if self.connection is not None:
+            self.hub.runner.release(self.connection)
 
     def eof_received(self) -> bool:
         """Nothing more comes, so nothing more can be asked: close."""
@@ -87,7 +97,11 @@ class SmbProtocol(asyncio.BufferedProtocol):
         """The socket is gone."""
         self.hub.forget(self)
         self.transport = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         if self.connection is not None:
+            self.hub.runner.forget(self.connection)
             self.connection.lost(time())
             self.connection.owner = None
             self.connection = None
@@ -95,6 +109,7 @@ class SmbProtocol(asyncio.BufferedProtocol):
 
     def check_authenticated(self) -> None:
         """Called when the time to log on is over."""
+        self.timer = None
         if self.connection is not None and not self.connection.authenticated:
             self.connection.disconnect("nobody logged on in time")
             self.hub.flush()

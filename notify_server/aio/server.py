@@ -36,6 +36,7 @@ _READ_BUFFER: Final = 1 << 18
 _NOT_TRACING: Final = contextlib.nullcontext()
 _STOP_SECONDS: Final = 5.0
 _BACKLOG: Final = 1024
+_FEED_PAUSE: Final = 1.0  # seconds without reading a feed that failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,10 @@ class Hub:
         self._empty.set()
         self._bounds = config.bounds
         self._tracer = Tracer(options.trace) if options.trace is not None else None
-        self._loop = loop
+        self.loop = loop
         self._timer: asyncio.TimerHandle | None = None
-        loop.add_reader(feed.fileno(), self._feed_readable)
+        self._feed_timer: asyncio.TimerHandle | None = None
+        self._read_feed()
 
     def admit(self, protocol: SmbProtocol) -> bool:
         """Count a new connection in, unless there are too many."""
@@ -103,7 +105,9 @@ class Hub:
             return False
         self.protocols.add(protocol)
         self._empty.clear()
-        self._loop.call_later(self._bounds.authentication_seconds, protocol.check_authenticated)
+        protocol.timer = self.loop.call_later(
+            self._bounds.authentication_seconds, protocol.check_authenticated
+        )
         return True
 
     def forget(self, protocol: SmbProtocol) -> None:
@@ -117,7 +121,7 @@ class Hub:
         if self._timer is None:
             deadline = self.core.next_deadline()
             if deadline is not None:
-                self._timer = self._loop.call_later(max(0.0, deadline - time()), self._tick)
+                self._timer = self.loop.call_later(max(0.0, deadline - time()), self._tick)
         for connection in self.core.take_dirty():
             if isinstance(connection.owner, SmbProtocol):
                 connection.owner.flush()
@@ -134,9 +138,18 @@ class Hub:
         self.flush()
 
     def _feed_readable(self) -> None:
+        failures = self.core.feed_failures
         with self.tracing:
             self.core.drain(time())
         self.flush()
+        if self.core.feed_failures != failures:
+            # What it failed on may still be there, and keep the selector awake.
+            self.loop.remove_reader(self.feed.fileno())
+            self._feed_timer = self.loop.call_later(_FEED_PAUSE, self._read_feed)
+
+    def _read_feed(self) -> None:
+        self._feed_timer = None
+        self.loop.add_reader(self.feed.fileno(), self._feed_readable)
 
     async def stop(self) -> None:
         """End all sessions, which completes parked notifies with CLEANUP, and close."""
@@ -154,10 +167,11 @@ class Hub:
             if protocol.transport is not None:
                 protocol.transport.abort()
         await asyncio.sleep(0)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._loop.remove_reader(self.feed.fileno())
-        await self._loop.run_in_executor(None, self.runner.close)
+        for timer in (self._timer, self._feed_timer):
+            if timer is not None:
+                timer.cancel()
+        self.loop.remove_reader(self.feed.fileno())
+        await self.loop.run_in_executor(None, self.runner.close)
         self.feed.close()
 
 

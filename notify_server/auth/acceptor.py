@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from notify_server.auth import ntlm, spnego
@@ -41,7 +41,7 @@ class Step:
 
     token: bytes
     identity: Identity | None = None
-    session_key: bytes = b""
+    session_key: bytes = field(default=b"", repr=False)
 
 
 # Stands in for the verifier of a user that does not exist, so that both cost the same.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from notify_server.wire.constants import Cipher, Dialect
@@ -27,10 +27,10 @@ def derive(key: bytes, label: bytes, context: bytes, bits: int) -> bytes:
 class SessionKeys:
     """Keys of one session. 2.x has only the signing key; sealing keys are b"" there."""
 
-    signing: bytes
-    application: bytes
-    encryption: bytes = b""  # server to client
-    decryption: bytes = b""  # client to server
+    signing: bytes = field(repr=False)
+    application: bytes = field(repr=False)
+    encryption: bytes = field(default=b"", repr=False)  # server to client
+    decryption: bytes = field(default=b"", repr=False)  # client to server
 
 
 # dialect family: (label, context) of signing, application, server-to-client, client-to-server.

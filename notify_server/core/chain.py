@@ -211,6 +211,7 @@ class Chain:
             job.queue.append(done)
             result = None
         else:
+            job.owner = self.connection
             result = self.connection.server.runner.submit(job, done)
         if result is None:
             if self.connection.in_flight is None:

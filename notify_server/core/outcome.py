@@ -41,11 +41,13 @@ class Job:
 
     `light` work is a few system calls on metadata and may run where the core runs; the rest
     (data, whole directories, flushes) never does. Without `then`, `work` returns the Reply.
+    `owner` is the connection that asked, for runners that keep one from taking all threads.
     """
 
     work: Callable[[], Any]
     then: Callable[[Any], Outcome] | None = None
     light: bool = True
+    owner: object = None
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ into their outboxes. Whoever runs the core empties the outboxes that `take_dirty
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
@@ -19,6 +20,7 @@ from notify_server.core.notify_log import NotifyLog
 from notify_server.core.oplocks import OplockTable
 from notify_server.core.outcome import Job, JobResult, run
 from notify_server.fs.api import Feed
+from notify_server.notify.change import ChangesLost
 from notify_server.notify.table import Bounds as WatchBounds
 from notify_server.notify.table import Completion, WatchTable
 from notify_server.wire.change_notify import pack_change_notify_response
@@ -27,6 +29,8 @@ from notify_server.wire.error import ERROR_BODY
 from notify_server.wire.header import pack_header
 from notify_server.wire.oplock_break import pack_oplock_break
 from notify_server.wire.status import NtStatus
+
+log: Final = logging.getLogger("notify_server")
 
 # 3.3.4.4: these travel in a CHANGE_NOTIFY body, every other status in an ERROR body.
 _WITH_BODY: Final = frozenset({NtStatus.STATUS_SUCCESS, NtStatus.STATUS_NOTIFY_ENUM_DIR})
@@ -72,6 +76,7 @@ class Server:
         self._dirty: dict[Connection, None] = {}
         self._turns: deque[Callable[[], None]] = deque()
         self._turning = False
+        self.feed_failures = 0
 
     # Connections and what they write
 
@@ -199,7 +204,14 @@ class Server:
 
     def drain(self, now: float) -> None:
         """Publish what the feed has, and complete what that completes."""
-        for event in self.feed.drain():
+        try:
+            events = self.feed.drain()
+        except Exception:
+            # Nobody knows what was lost: rather have everybody enumerate than wait in vain.
+            log.exception("the change feed failed; all watchers are told to enumerate")
+            events = [ChangesLost()]
+            self.feed_failures += 1
+        for event in events:
             completions = self.watches.publish(event)
             if completions:
                 self.complete(completions, now)
