@@ -44,6 +44,9 @@ NEEDS_NO_CAPTURE = {
 }
 
 
+JUDGED = {Outcome.PASS, Outcome.FAIL, Outcome.UNSUPPORTED}
+
+
 class Recording(Protocol):
     """A column's capture, as `lab.evidence.column.ColumnEvidence` takes it."""
 
@@ -118,7 +121,6 @@ def run_matrix(
             interrupted = True
             stop.set()
     cells = {(name, runner.name): cell for runner in runners for name, cell in runner.cells.items()}
-    names = [scenario.name for scenario in scenarios]
     matrix = Matrix(
         scenarios=tuple(scenarios),
         servers=tuple(runner.name for runner in runners),
@@ -128,7 +130,7 @@ def run_matrix(
         seconds=round(time.time() - started, 3),
         partial=interrupted,
         stale={
-            runner.name: runner.column.deviations.stale(runner.seen, names)
+            runner.name: runner.column.deviations.stale(runner.seen, runner.judged())
             for runner in runners
             if not interrupted
         },
@@ -190,6 +192,10 @@ class _ColumnRunner:
             self._close_client()
         if recording:  # after an interruption as well: what is done keeps its evidence
             self._believe(recording.finish())
+
+    def judged(self) -> list[str]:
+        """The scenarios that came to a verdict: only they could have shown a deviation."""
+        return [name for name, cell in self.cells.items() if cell.raw.outcome in JUDGED]
 
     def _believe(self, trusts: Mapping[str, Trust]) -> None:
         """A verdict whose capture cannot be believed becomes *no evidence*."""

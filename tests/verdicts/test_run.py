@@ -272,6 +272,15 @@ def test_a_known_deviation_and_a_stale_one(runner: Runner) -> None:
     assert matrix.cell("C2", "samba").raw.outcome is Outcome.FAIL
 
 
+def test_a_deviation_of_what_never_ran_is_not_stale(runner: Runner) -> None:
+    runner.server.lives = [Liveness(True), Liveness(True), Liveness(False, "exit code 137")]
+    entries = [Deviation(name, "why", "https://x", Outcome.FAIL) for name in ("C1", "C2", "C3")]
+    runner.deviations = Deviations(tuple(entries))
+    matrix = runner.run()
+    assert outcomes(matrix)[1:] == [Outcome.SERVER_CRASH, Outcome.NOT_RUN]
+    assert matrix.stale == {"samba": (entries[0],)}
+
+
 def test_columns_run_side_by_side(runner: Runner, tmp_path: Path) -> None:
     """Each waits for the other's first scenario: one after another, neither would end."""
     barrier = threading.Barrier(2, timeout=5.0)
