@@ -147,11 +147,12 @@ def test_who_does_not_read_the_end_is_cut_off(page: Path, monkeypatch: pytest.Mo
 def test_blocked_jobs_of_one_connection_leave_threads_for_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release = threading.Event()
+    release, blocked = threading.Event(), []
     original = LocalStore.read
 
     def read(self: LocalStore, handle: Any, offset: int, length: int) -> bytes:
         if handle.path == "slow":
+            blocked.append(1)
             release.wait(10)
         return original(self, handle, offset, length)
 
@@ -167,6 +168,7 @@ def test_blocked_jobs_of_one_connection_leave_threads_for_others(
             file_id = slow.open("slow")
             for _ in range(20):
                 slow.send(READ, read_body(file_id, 0, 50_000))
+            within(3, lambda: len(blocked) == Options().threads // 2)
             other = quick.open("quick")
             assert quick.call(READ, read_body(other, 0, 50_000)).status == 0
             quick.park(quick.open(""), tree=True)
