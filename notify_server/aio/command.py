@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 import stat
@@ -112,6 +113,8 @@ def _password(file: str | None, environ: dict[str, str]) -> str:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CommandError(f"--password-file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"--password-file {file}: is not UTF-8") from None
     _warn_if_readable(path)
     return text.removesuffix("\n")
 
@@ -252,6 +255,14 @@ def _write_ready(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def _raise_descriptor_limit() -> None:
+    """Each connection and each open file is a descriptor; the soft limit is often 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 could not start, 2 usage."""
     environ = dict(os.environ)
@@ -266,6 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S",
     )
+    _raise_descriptor_limit()
     try:
         asyncio.run(_serve(command, ready_file, environ))
     except OSError as error:

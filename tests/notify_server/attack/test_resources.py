@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 import tracemalloc
@@ -18,6 +22,7 @@ import pytest
 
 from notify_server.aio import protocol
 from notify_server.aio import server as aio_server
+from notify_server.aio.command import CommandError, parse
 from notify_server.aio.server import Hub, NotifyServer, Options
 from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Bounds
@@ -309,3 +314,33 @@ def test_a_long_user_name_does_not_fill_the_log(caplog: pytest.LogCaptureFixture
     talk.session_id = answer.session_id
     assert talk.call(SESSION_SETUP, talk.setup_body(token)).status == 0xC000006D
     assert len(caplog.text) < 1000
+
+
+def test_the_process_takes_all_descriptors_that_it_may_have(tmp_path: Path) -> None:
+    environ = {**os.environ, "NOTIFY_SERVER_PASSWORD": PASSWORD}
+    argv = [sys.executable, "-m", "notify_server", "--share", f"TEST={tmp_path}"]
+    argv += ["--user", "tester", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        ["sh", "-c", 'ulimit -Sn 256 && exec "$@"', "sh", *argv],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("listening on ")
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0] > 256
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+        process.stdout.close()
+
+
+def test_a_password_file_that_is_no_text_is_named_and_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(b"\xff\xfePASS")
+    file.chmod(0o600)
+    argv = ["--share", f"TEST={tmp_path}", "--user", "tester", "--password-file", str(file)]
+    with pytest.raises(CommandError, match="UTF-8") as caught:
+        parse(argv, {})
+    assert "PASS" not in str(caught.value)
