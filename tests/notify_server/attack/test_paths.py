@@ -6,6 +6,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,19 +38,24 @@ def outside(tmp_path: Path) -> Path:
     return directory
 
 
-@pytest.fixture(params=["inotify", "fanotify"])
-def share(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Share]:
-    root = tmp_path / "share"
+@contextmanager
+def sharing(root: Path, source: str) -> Iterator[Share]:
     root.mkdir()
     try:
-        feed = open_feed(str(request.param), FeedBounds(retry_seconds=60.0), [str(root)])
+        feed = open_feed(source, FeedBounds(retry_seconds=60.0), [str(root)])
     except OSError as error:
-        pytest.skip(f"{request.param} is not to be had here: {error}")
+        pytest.skip(f"{source} is not to be had here: {error}")
     files = OpenFiles()
     store = LocalStore(str(root), feed, files, "TEST")
     yield Share(root, store, feed, files)
     store.dispose()
     feed.close()
+
+
+@pytest.fixture
+def share(tmp_path: Path) -> Iterator[Share]:
+    with sharing(tmp_path / "share", "inotify") as share:
+        yield share
 
 
 def untouched(outside: Path) -> bool:
@@ -242,25 +248,27 @@ def deep(top: Path, levels: int) -> None:
 LEVELS = 1000
 
 
-@pytest.fixture
-def cleared(tmp_path: Path) -> Iterator[None]:
-    yield
-    subprocess.run(["rm", "-r", tmp_path / "share"], check=True)  # shutil.rmtree would recurse
+@pytest.fixture(params=["inotify", "fanotify"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Share]:
+    root = tmp_path / "share"
+    with sharing(root, str(request.param)) as share:
+        yield share
+    subprocess.run(["rm", "-r", root], check=True)  # shutil.rmtree would recurse
 
 
-def test_a_deep_tree_that_appears_is_reported_to_its_end(share: Share, cleared: None) -> None:
-    share.watch("")
-    deep(share.root, LEVELS)
-    told = share.eventually(LEVELS)
+def test_a_deep_tree_that_appears_is_reported_to_its_end(either: Share) -> None:
+    either.watch("")
+    deep(either.root, LEVELS)
+    told = either.eventually(LEVELS)
     assert len(told) == LEVELS
     assert told[0] == "+d"
     assert told[-1] == "+" + "/".join("d" * LEVELS)
 
 
-def test_a_deep_tree_that_goes_is_reported_to_its_end(share: Share, cleared: None) -> None:
-    deep(share.root, LEVELS)
-    share.watch("")
-    subprocess.run(["rm", "-r", share.root / "d"], check=True)
-    told = share.eventually(LEVELS)
+def test_a_deep_tree_that_goes_is_reported_to_its_end(either: Share) -> None:
+    deep(either.root, LEVELS)
+    either.watch("")
+    subprocess.run(["rm", "-r", either.root / "d"], check=True)
+    told = either.eventually(LEVELS)
     assert told[-1] == "-d"
     assert len(told) == LEVELS
