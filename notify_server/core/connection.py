@@ -183,14 +183,6 @@ class Connection:
 
     # Parked requests
 
-    def park(self, parked: ParkedRequest) -> None:
-        """Remember a request that will get its final response later."""
-        self.parked[parked.async_id] = parked
-
-    def unpark(self, parked: ParkedRequest) -> None:
-        """It was answered at once after all, or is finished."""
-        self.parked.pop(parked.async_id, None)
-
     def new_async_id(self) -> int:
         """AsyncIds are never used twice on a connection (3.3.4.2)."""
         async_id = self.next_async_id

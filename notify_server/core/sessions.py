@@ -168,6 +168,7 @@ def _end_previous(request: Request, identity: Identity, session_id: int) -> None
     if (
         previous is not None
         and previous.identity is not None
+        and not identity.anonymous  # nobody is the same as nobody
         and previous.identity.user.lower() == identity.user.lower()
     ):
         previous.connection.end_session(previous, request.now)

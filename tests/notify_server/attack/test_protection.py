@@ -243,3 +243,24 @@ def test_tree_connect_to_many_shares_by_odd_names() -> None:
         path = name.encode("utf-16-le", "surrogatepass")
         body = struct.pack("<HHHH", 9, 0, 72, len(path)) + path
         assert talk.call(TREE_CONNECT, body).status == 0xC00000CC
+
+
+def test_nobody_cannot_end_the_session_of_another_nobody() -> None:
+    world = World(config={"allow_anonymous": True})
+    fields = struct.pack("<HHI", 0, 0, 64) * 6
+    tokens = (
+        b"NTLMSSP\0\1\0\0\0" + struct.pack("<I", 0x00088215) + bytes(16),
+        b"NTLMSSP\0\3\0\0\0" + fields + struct.pack("<I", 0x00088A15),
+    )
+    previous = 0
+    for _ in range(2):
+        talk = world.talk()
+        talk.negotiate()
+        session_id = 0
+        for token in tokens:
+            body = talk.setup_body(token, previous)
+            answer = talk.call(SESSION_SETUP, body, session_id=session_id)
+            session_id = answer.session_id
+        assert answer.status == 0
+        previous = session_id
+    assert len(world.server.sessions) == 2
