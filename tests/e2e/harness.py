@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -75,8 +74,6 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # A runner in the background ignores SIGINT, and what it starts would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def __call__(
