@@ -14,10 +14,13 @@ from tests.evidence import browser, run_on_disk
 from tests.evidence.browser import Page
 
 # Where the browser tests must not be skipped, set LAB_REQUIRE_BROWSER=1.
-pytestmark = pytest.mark.skipif(
-    browser.find() is None and not os.environ.get("LAB_REQUIRE_BROWSER"),
-    reason="Chromium is not installed (apt-get install chromium)",
-)
+pytestmark = [
+    pytest.mark.slow,  # a browser is no part of `make check`
+    pytest.mark.skipif(
+        browser.find() is None and not os.environ.get("LAB_REQUIRE_BROWSER"),
+        reason="Chromium is not installed (apt-get install chromium)",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

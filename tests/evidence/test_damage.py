@@ -31,6 +31,7 @@ def _damaged(seed: int) -> bytes:
     return pcap.Pcap(whole.header, whole.linktype, tuple(packets)).to_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
 @pytest.mark.parametrize("seed", range(8))
 def test_a_damaged_capture_still_makes_a_ladder(seed: int, tmp_path: Path) -> None:
