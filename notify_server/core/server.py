@@ -91,8 +91,8 @@ class Server:
     def take_dirty(self) -> Iterable[Connection]:
         """Connections whose outbox must be sent; asked for after each call into the core.
 
-        Last first: who made a change has its answer before the watchers have theirs in the order
-        of work, and they are the ones that wait for news.
+        Last first: the answer to who made a change is queued before the news of it, and it is
+        the watchers that wait for news.
         """
         if not self._dirty:
             return ()
