@@ -90,6 +90,7 @@ class Wanted:
     scenarios: Sequence[Scenario]
     captures: bool = True
     rounds: int = 1
+    whole: bool = False  # the scenarios are the whole catalogue
 
 
 def run_on_lab(
@@ -109,7 +110,9 @@ def run_on_lab(
             column(lab, name, through_front=through_front, recorded_in=into) for name in servers
         ]
 
-    return run_rounds(columns, wanted.scenarios, new_folder(), wanted.rounds, progress)
+    return run_rounds(
+        columns, wanted.scenarios, new_folder(), wanted.rounds, progress, wanted.whole
+    )
 
 
 def versions_of(lab: Lab, servers: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -154,6 +154,7 @@ def run(
     run_dir: Path,
     progress: ProgressCallback | None = None,
     rounds: int = 1,
+    whole: bool = False,
 ) -> Matrix:
     """The matrix of one column, py. Nothing is left behind but what `run_dir` holds."""
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -163,4 +164,4 @@ def run(
             column = Column(
                 target, server, lambda: open_local_client(folder), deviations.load("py")
             )
-            return run_rounds(lambda _: [column], scenarios, run_dir, rounds, progress)
+            return run_rounds(lambda _: [column], scenarios, run_dir, rounds, progress, whole)

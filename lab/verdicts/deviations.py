@@ -19,6 +19,13 @@
     reason = "..."
     link = "..."
 
+The file of a flavour, `ksmbd@sid.toml`, may begin with
+
+    inherit = "ksmbd"                   # its server's entries as well, after its own
+
+and then has that file's entries too, but for those about a scenario that it speaks of itself, and
+its `[unsupported]`, unless it has one. A flavour without a file has those of its server.
+
 A cell whose verdict a deviation explains becomes a *known deviation*; one that passes in spite of
 its deviation is an *unexpected pass*, which is an error. A new way to fail is no known deviation.
 """
@@ -133,13 +140,28 @@ class Deviations:
                 )
         return verdict
 
-    def stale(self, seen: Iterable[int], scenarios: Iterable[str]) -> tuple[Deviation, ...]:
-        """Entries that a run of these scenarios should have shown, and did not."""
+    def stale(
+        self, seen: Iterable[int], scenarios: Iterable[str], *, whole: bool = False
+    ) -> tuple[Deviation, ...]:
+        """Entries that a run of these scenarios should have shown, and did not.
+
+        Those for "*" show somewhere: only a run of the `whole` catalogue can miss them.
+        """
         shown, ran = set(seen), set(scenarios)
         return tuple(
             entry
             for index, entry in enumerate(self.entries)
-            if index not in shown and (entry.scenario in ran or entry.scenario == "*")
+            if index not in shown and (entry.scenario in ran or (whole and entry.scenario == "*"))
+        )
+
+    def with_inherited(self, other: Deviations) -> Deviations:
+        """These, and what `other` says of scenarios that these do not speak of."""
+        own = {entry.scenario for entry in self.entries}
+        inherited = tuple(entry for entry in other.entries if entry.scenario not in own)
+        return replace(
+            self,
+            entries=self.entries + inherited,
+            unsupported=self.unsupported or other.unsupported,
         )
 
 
@@ -159,15 +181,30 @@ def _without_known_findings(
 
 
 def load(server: str, directory: Path = DIRECTORY) -> Deviations:
-    """The deviations of one server; a server without a file has none. Raises `UsageError`."""
-    path = directory / f"{server}.toml"
-    if not path.exists():
-        return Deviations()
+    """The deviations of one server or flavour (`ksmbd@sid`); none if no file speaks of it.
+
+    Raises `UsageError`.
+    """
+    own = directory / f"{server}.toml"
+    kind, _, flavour = server.partition("@")
+    if own.exists():
+        return _read(own)
+    return load(kind, directory) if flavour else Deviations()
+
+
+def _read(path: Path) -> Deviations:
     try:
         plain = tomllib.loads(path.read_text())
-        return parse(plain, path.name)
+        parent = plain.pop("inherit", "")
+        found = parse(plain, path.name)
+        if not parent:
+            return found
+        other = path.with_name(f"{parent}.toml")
+        if parent == path.stem or not other.exists():
+            raise ValueError(f"inherit = {parent!r}: there is no {other.name} to inherit from")
     except (tomllib.TOMLDecodeError, re.error, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path}: {error}", "See lab/verdicts/deviations.py.") from error
+    return found.with_inherited(_read(other))
 
 
 def parse(plain: Mapping[str, Any], source: str) -> Deviations:

@@ -28,15 +28,16 @@ def run_rounds(
     folder: Path,
     rounds: int = 1,
     progress: ProgressCallback | None = None,
+    whole: bool = False,
 ) -> Matrix:
     """The matrix of so many rounds; `columns(folder)` gives those of one round."""
     if rounds == 1:
-        return run_matrix(columns(folder), scenarios, folder, progress)
+        return run_matrix(columns(folder), scenarios, folder, progress, whole)
     done: list[Matrix] = []
     while len(done) < rounds and not (done and done[-1].partial):
         into = folder / FOLDER / str(len(done) + 1)
         into.mkdir(parents=True)
-        done.append(run_matrix(columns(into), scenarios, into, progress))
+        done.append(run_matrix(columns(into), scenarios, into, progress, whole))
     merged = merge(done, folder)
     save(merged)
     return merged

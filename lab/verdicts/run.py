@@ -100,10 +100,12 @@ def run_matrix(
     scenarios: Sequence[Scenario],
     run_dir: Path,
     progress: ProgressCallback | None = None,
+    whole: bool = False,
 ) -> Matrix:
     """Every scenario against every column; writes `<server>/<scenario>/` below `run_dir`.
 
-    KeyboardInterrupt ends the run early: what is done is returned, marked partial.
+    `whole`: the scenarios are the whole catalogue. KeyboardInterrupt ends the run early: what is
+    done is returned, marked partial.
     """
     started = time.time()
     tell = progress or (lambda _: None)
@@ -130,7 +132,7 @@ def run_matrix(
         seconds=round(time.time() - started, 3),
         partial=interrupted,
         stale={
-            runner.name: runner.column.deviations.stale(runner.seen, runner.judged())
+            runner.name: runner.column.deviations.stale(runner.seen, runner.judged(), whole=whole)
             for runner in runners
             if not interrupted
         },

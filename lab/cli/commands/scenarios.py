@@ -17,6 +17,7 @@ from lab.settings import BACKENDS
 MOST_ROUNDS = 1000
 
 if TYPE_CHECKING:
+    from lab.matrix import Wanted
     from lab.scenarios.model import Scenario
     from lab.verdicts.matrix import Matrix
     from lab.verdicts.run import Event
@@ -66,20 +67,24 @@ def run_scenarios(
     report.html go to .lab/runs/TIME/. Exits 0 if all is as expected, 1 if something newly fails;
     with --baseline, 1 only for what fails in every round and did not in the baseline.
     """
+    from lab.matrix import Wanted
     from lab.scenarios.catalogue import load
     from lab.verdicts import baseline as baselines
 
-    chosen = load().select(names)
+    catalogue = load()
+    chosen = catalogue.select(names)
     servers = _chosen_servers(server or (), all, embedded)
     if list:
         _list(chosen, json)
         return 0
     rounds = _rounds(repeat)
+    whole = len(chosen) == len(catalogue)
     known = baselines.load(Path(baseline)) if baseline else None
     if embedded:
-        matrix = _run_embedded(chosen, rounds)
+        matrix = _run_embedded(chosen, rounds, whole)
     else:
-        matrix = _run_on_lab(servers, chosen, rounds, not no_capture)
+        wanted = Wanted(servers, chosen, not no_capture, rounds, whole)
+        matrix = _run_on_lab(wanted)
     return _report(matrix, known, json)
 
 
@@ -93,27 +98,24 @@ def _rounds(given: str) -> int:
     return int(given)
 
 
-def _run_embedded(chosen: Sequence[Scenario], rounds: int) -> Matrix:
+def _run_embedded(chosen: Sequence[Scenario], rounds: int, whole: bool) -> Matrix:
     """Without captures: taking them needs a privilege, and this needs none."""
     from lab import runs
     from lab.scenarios.embedded import run
 
-    matrix = run(chosen, runs.new(runs_folder()), Ticker(len(chosen) * rounds), rounds)
+    matrix = run(chosen, runs.new(runs_folder()), Ticker(len(chosen) * rounds), rounds, whole)
     runs.finish(matrix.run_dir, {"host": runs.host_versions()})
     return matrix
 
 
-def _run_on_lab(
-    servers: Sequence[str], chosen: Sequence[Scenario], rounds: int, captures: bool
-) -> Matrix:
+def _run_on_lab(wanted: Wanted) -> Matrix:
     from lab import runs
-    from lab.matrix import Wanted, run_on_lab, versions_of
+    from lab.matrix import run_on_lab, versions_of
     from lab.session import Lab
 
     lab = Lab.open()
     with lab.locked("lab run-scenarios"):
-        wanted = Wanted(servers, chosen, captures, rounds)
-        ticker = Ticker(len(chosen) * max(len(servers), 1) * rounds)
+        ticker = Ticker(len(wanted.scenarios) * max(len(wanted.servers), 1) * wanted.rounds)
         matrix = run_on_lab(lab, wanted, partial(runs.new, lab.paths.runs), ticker)
         runs.finish(matrix.run_dir, versions_of(lab, matrix.servers))
     return matrix
