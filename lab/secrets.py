@@ -1,4 +1,4 @@
-"""The lab's secrets: the share's password and the key to the guest, generated once per lab.
+"""The lab's secrets: its two users' passwords and the key to the guest, generated once per lab.
 
 They lie under `.lab/secrets/` (0700, files 0600), are bind-mounted where a server needs them, and
 are never in an image, a rendered file, a log or an argument.
@@ -28,6 +28,10 @@ class Secrets:
         return self.folder / "password"
 
     @property
+    def second_password_file(self) -> Path:
+        return self.folder / "password2"
+
+    @property
     def identity(self) -> Path:
         """The private key (OpenSSH format) that the guest's root account accepts."""
         return self.folder / "id_ed25519"
@@ -37,13 +41,19 @@ class Secrets:
         return self.folder / "id_ed25519.pub"
 
     def password(self) -> str:
-        """Return the share's password."""
-        try:
-            return self.password_file.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            raise LabFailed(
-                f"{self.password_file} does not exist: the lab was never up", "lab up"
-            ) from None
+        """Return the password of the share's user."""
+        return _read(self.password_file)
+
+    def second_password(self) -> str:
+        """Return the password of the second, unprivileged user."""
+        return _read(self.second_password_file)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise LabFailed(f"{file} does not exist: the lab was never up", "lab up") from None
 
 
 def ensure(folder: Path) -> Secrets:
@@ -51,8 +61,9 @@ def ensure(folder: Path) -> Secrets:
     secrets = Secrets(folder)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
-    if not _present(secrets.password_file):
-        write_atomically(secrets.password_file, token_urlsafe(PASSWORD_BYTES).encode(), 0o600)
+    for file in (secrets.password_file, secrets.second_password_file):
+        if not _present(file):
+            write_atomically(file, token_urlsafe(PASSWORD_BYTES).encode(), 0o600)
     if not (_present(secrets.identity) and _present(secrets.authorized_key)):
         private, public = _new_key()
         write_atomically(secrets.identity, private, 0o600)

@@ -85,6 +85,11 @@ class ShareSettings:
         "The account that clients log on with. Its password is generated: .lab/secrets/password.",
     )
 
+    @property
+    def second_user(self) -> str:
+        """Another account, for what one user may not see of another's; see password2."""
+        return f"{self.user[:31]}2"
+
 
 @dataclass(frozen=True)
 class FrontSettings:

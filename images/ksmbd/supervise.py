@@ -27,7 +27,10 @@ from cpio import Archive
 
 GUEST = Path("/usr/local/share/lab/guest")
 CONFIGURATION = Path("/etc/lab")
-PASSWORD = Path("/run/lab/password")
+ACCOUNTS = (  # the setting that names it, its password, its uid
+    ("LAB_SHARE_USER", Path("/run/lab/password"), 1000),
+    ("LAB_SHARE_SECOND_USER", Path("/run/lab/password2"), 1001),
+)
 AUTHORIZED_KEY = Path("/run/lab/authorized_key")
 STATE = Path("/run/guest")
 CONSOLE = STATE / "console.log"
@@ -135,19 +138,20 @@ def qemu_command(
     return command
 
 
-def password_database(user: str, password: str) -> bytes:
-    """Return ksmbd's user database, made by its own tool, told the password on stdin."""
+def password_database(passwords: Mapping[str, str]) -> bytes:
+    """Return ksmbd's user database, made by its own tool, told the passwords on stdin."""
     database, configuration = STATE / "ksmbdpwd.db", CONFIGURATION / "ksmbd.conf"
     database.unlink(missing_ok=True)
-    made = subprocess.run(
-        ["ksmbd.adduser", "--add", f"--config={configuration}", f"--pwddb={database}", user],
-        input=f"{password}\n{password}\n",
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode != 0:
-        raise SystemExit(f"supervise: ksmbd.adduser: {made.stderr.strip()}")
+    for user, password in passwords.items():
+        made = subprocess.run(
+            ["ksmbd.adduser", "--add", f"--config={configuration}", f"--pwddb={database}", user],
+            input=f"{password}\n{password}\n",
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        if made.returncode != 0:
+            raise SystemExit(f"supervise: ksmbd.adduser: {made.stderr.strip()}")
     return database.read_bytes()
 
 
@@ -164,16 +168,17 @@ def host_key() -> bytes:
 def start_archive() -> Archive:
     """Pack what differs from start to start: configuration, accounts, keys, the password's hash."""
     environment = (CONFIGURATION / "guest.env").read_text()
-    user = dict(line.split("=", 1) for line in environment.splitlines())["LAB_SHARE_USER"]
-    password = PASSWORD.read_text().rstrip("\n")
+    told = dict(line.split("=", 1) for line in environment.splitlines())
+    passwords = {told[name]: file.read_text().rstrip("\n") for name, file, _ in ACCOUNTS}
+    users = [(told[name], uid) for name, _, uid in ACCOUNTS]
     archive = Archive()
     archive.file("etc/lab/guest.env", environment.encode())
     archive.file("etc/ksmbd/ksmbd.conf", (CONFIGURATION / "ksmbd.conf").read_bytes())
-    archive.file("etc/ksmbd/ksmbdpwd.db", password_database(user, password), 0o600)
-    archive.file(
-        "etc/passwd", f"root:x:0:0::/root:/bin/sh\n{user}:x:1000:1000::/:/bin/sh\n".encode()
-    )
-    archive.file("etc/group", f"root:x:0:\n{user}:x:1000:\n".encode())
+    archive.file("etc/ksmbd/ksmbdpwd.db", password_database(passwords), 0o600)
+    passwd = "".join(f"{user}:x:{uid}:{uid}::/:/bin/sh\n" for user, uid in users)
+    archive.file("etc/passwd", f"root:x:0:0::/root:/bin/sh\n{passwd}".encode())
+    group = "".join(f"{user}:x:{uid}:\n" for user, uid in users)
+    archive.file("etc/group", f"root:x:0:\n{group}".encode())
     archive.folder("root", 0o700)
     archive.folder("root/.ssh", 0o700)
     archive.file("root/.ssh/authorized_keys", AUTHORIZED_KEY.read_bytes(), 0o600)

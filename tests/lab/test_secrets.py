@@ -20,7 +20,8 @@ def test_made_secrets_are_private_and_fit_together(tmp_path: Path) -> None:
     made = secrets.ensure(tmp_path / "secrets")
     assert mode(made.folder) == 0o700
     assert {mode(file) for file in made.folder.iterdir()} == {0o600}
-    assert len(made.password()) == 24
+    assert len(made.password()) == len(made.second_password()) == 24
+    assert made.password() != made.second_password()
     private = load_ssh_private_key(made.identity.read_bytes(), None)
     public = load_ssh_public_key(made.authorized_key.read_bytes())
     assert private.public_key() == public

@@ -186,8 +186,12 @@ def _secrets() -> list[Any]:
 
     secrets = Secrets(runs_folder().parent / "secrets")
     found = []
-    if secrets.password_file.exists():
-        found.append(Secret("the password", secrets.password_file.read_bytes().strip()))
+    for file, what in (
+        (secrets.password_file, "the password"),
+        (secrets.second_password_file, "the second user's password"),
+    ):
+        if file.exists():
+            found.append(Secret(what, file.read_bytes().strip()))
     if secrets.identity.exists():
         found += key_secrets(secrets.identity.read_text())
     return found
