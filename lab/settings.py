@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from lab.errors import UsageError
 from lab.paths import default_name
@@ -46,6 +47,14 @@ def between(low: int, high: int) -> Check:
     return Check(f"an integer from {low} to {high}", lambda value: low <= value <= high)
 
 
+def each(pattern: str, allowed: str) -> Check:
+    """A list of texts, each of which `pattern` matches as a whole."""
+    return Check(
+        f"a list of {allowed}; a variable's words are split as a shell does",
+        lambda values: all(re.fullmatch(pattern, value) for value in values),
+    )
+
+
 def _is_address(value: str) -> bool:
     try:
         ipaddress.IPv4Address(value)
@@ -53,6 +62,10 @@ def _is_address(value: str) -> bool:
         return False
     return True
 
+
+# `git:` takes what git clone takes; the reference is a branch, a tag or a commit.
+SOURCE = r"debian|git:[^\s@]\S*@[^\s@]+|(/|~/|\.{1,2}/)[^\n\0]*"
+SOURCE_WORDS = "git:URL@REF | a folder: /path, ~/path or ./path"
 
 BOOLEAN = Check("true | false", lambda value: isinstance(value, bool))
 IPV4_ADDRESS = Check("an IPv4 address of this host, or 0.0.0.0 for all", _is_address)
@@ -171,12 +184,37 @@ class KsmbdSettings:
         ),
         "The debug classes that the module logs (ksmbd.control --debug).",
     )
+    tools_source: str = setting(
+        "debian",
+        "LAB_KSMBD_TOOLS_SOURCE",
+        matching(SOURCE, f"debian | {SOURCE_WORDS}"),
+        "Where ksmbd-tools come from; anything but Debian's is built by `lab ksmbd tools`.",
+    )
 
 
 @dataclass(frozen=True)
 class SambaSettings:
     """The samba node: smbd."""
 
+    source: str = setting(
+        "debian",
+        "LAB_SAMBA_SOURCE",
+        matching(f"debian-source|{SOURCE}", f"debian | debian-source | {SOURCE_WORDS}"),
+        "Which smbd: Debian's package, or one that `lab samba build` builds: from Debian's source\n"
+        "package, from a git repository, or from a folder of yours (which is only read).",
+    )
+    patches: tuple[str, ...] = setting(
+        (),
+        "LAB_SAMBA_PATCHES",
+        each(r"[^\0\n]+", "paths of patches"),
+        "Patches for that source, applied in this order (git format-patch or diff -u, -p1).",
+    )
+    configure: tuple[str, ...] = setting(
+        (),
+        "LAB_SAMBA_CONFIGURE",
+        each(r"-[^\0\n]*", "options of Samba's ./configure, as --with-profiling-data"),
+        "Options for ./configure after the lab's own; a later one wins.",
+    )
     log_level: str = setting(
         "1",
         "LAB_SAMBA_LOG_LEVEL",
@@ -278,7 +316,8 @@ def _declared_in(section: str, owner: type) -> Iterable[Declared]:
             yield _declare(section, entry, hints[entry.name])
 
 
-def _declare(section: str, entry: Field[Any], kind: type) -> Declared:
+def _declare(section: str, entry: Field[Any], hint: Any) -> Declared:
+    kind = get_origin(hint) or hint  # tuple[str, ...] is a tuple
     return Declared(section, entry.name, kind, entry.default, **entry.metadata)
 
 
@@ -363,6 +402,8 @@ def suggestion(word: str, candidates: Iterable[str], label: str) -> str:
 
 
 def _checked(declared: Declared, value: Any, source: str) -> Any:
+    if declared.kind is tuple and isinstance(value, list):
+        value = tuple(value) if all(isinstance(word, str) for word in value) else value
     # bool is an int to Python: a port of `true` must not pass.
     right_type = type(value) is declared.kind
     if right_type and declared.check.accepts(value):
@@ -396,6 +437,11 @@ def _converted(kind: type, text: str) -> Any:
         return int(text)
     if kind is bool:
         return _BOOLEANS.get(text.lower(), text)
+    if kind is tuple:
+        try:
+            return tuple(shlex.split(text))
+        except ValueError:  # a quotation that does not end
+            return text
     return text
 
 
@@ -429,4 +475,6 @@ def example() -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return str(value) if isinstance(value, int) else '"' + value.replace("\\", "\\\\") + '"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ VALUES: dict[tuple[str, str], tuple[Any, Any]] = {
     ("ksmbd", "memory"): (64, 512),
     ("ksmbd", "accelerator"): ("hvf", "tcg"),
     ("ksmbd", "debug"): ("smb,vfs", "smb vfs"),
+    ("ksmbd", "tools_source"): ("git:x", "git:https://example.org/tools.git@v1"),
+    ("samba", "source"): ("debian-sauce", "/home/me/samba"),
+    ("samba", "patches"): ([""], ["a.patch", "my dir/b.patch"]),
+    ("samba", "configure"): (["prefix"], ["--with-profiling-data"]),
     ("samba", "log_level"): ("high", "1 notify:10 smb2:5"),
     ("samba", "kernel_change_notify"): ("maybe", False),
     ("py", "log_level"): ("loud", "debug"),
@@ -41,6 +46,14 @@ DECLARED = {(declared.section, declared.key): declared for declared in settings.
 def document(key: tuple[str, str], value: Any) -> dict[str, Any]:
     section, name = key
     return {section: {name: value}} if section else {name: value}
+
+
+def as_variable(value: Any) -> str:
+    return shlex.join(value) if isinstance(value, list) else str(value)
+
+
+def as_read(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def test_every_setting_has_values_in_these_tests() -> None:
@@ -76,7 +89,7 @@ def test_a_good_value_is_taken_from_the_file(key: tuple[str, str], tmp_path: Pat
     text = f"{name} = {good!r}" if not isinstance(good, bool) else f"{name} = {str(good).lower()}"
     (tmp_path / "lab.toml").write_text(f"[{section}]\n{text}\n" if section else text)
     loaded = settings.load(tmp_path, {})
-    assert getattr(getattr(loaded, section) if section else loaded, name) == good
+    assert getattr(getattr(loaded, section) if section else loaded, name) == as_read(good)
 
 
 @pytest.mark.parametrize("key", VALUES, ids="/".join)
@@ -87,19 +100,30 @@ def test_the_variable_wins_over_the_file_and_is_checked_too(
     section, name = key
     variable = DECLARED[key].env
     (tmp_path / "lab.toml").write_text("")
-    loaded = settings.load(tmp_path, {variable: str(good)})
-    assert getattr(getattr(loaded, section) if section else loaded, name) == good
+    loaded = settings.load(tmp_path, {variable: as_variable(good)})
+    assert getattr(getattr(loaded, section) if section else loaded, name) == as_read(good)
     with pytest.raises(UsageError, match=f"^environment variable {variable}: "):
-        settings.load(tmp_path, {variable: str(bad)})
+        settings.load(tmp_path, {variable: as_variable(bad)})
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [(("front", "port"), True), (("front", "port"), "1445"), (("samba", "log_level"), 1)],
+    [
+        (("front", "port"), True),
+        (("front", "port"), "1445"),
+        (("samba", "log_level"), 1),
+        (("samba", "patches"), "one.patch"),
+        (("samba", "patches"), [1]),
+    ],
 )
 def test_a_value_of_another_type_is_refused(key: tuple[str, str], value: Any) -> None:
     with pytest.raises(UsageError, match="is not allowed"):
         settings.from_document(document(key, value), "lab.toml")
+
+
+def test_a_variable_of_a_list_with_an_open_quotation_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"LAB_SAMBA_PATCHES: .* is not allowed"):
+        settings.load(ROOT / "tests", {"LAB_SAMBA_PATCHES": "'one"})
 
 
 def test_an_unknown_key_names_the_nearest_and_all() -> None:
