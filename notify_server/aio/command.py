@@ -20,6 +20,7 @@ from typing import Any, Final, TextIO
 
 from notify_server.aio.server import NotifyServer, Options, ShareOptions
 from notify_server.core.config import Bounds, Encryption
+from notify_server.fs.access import Credentials
 
 PASSWORD_VARIABLE: Final = "NOTIFY_SERVER_PASSWORD"  # noqa: S105  (a name, no password)
 _LEVELS: Final = ("debug", "info", "warning", "error")
@@ -103,7 +104,7 @@ def _open(path: str) -> TextIO:
         raise CommandError(f"--trace {path}: {error.strerror}") from None
 
 
-def _password(file: str | None, environ: dict[str, str]) -> str:
+def _password(file: str | None, environ: dict[str, str], where: str = "--password-file") -> str:
     if file is None:
         if PASSWORD_VARIABLE in environ:
             return environ[PASSWORD_VARIABLE]
@@ -112,9 +113,9 @@ def _password(file: str | None, environ: dict[str, str]) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise CommandError(f"--password-file {file}: {error.strerror}") from None
+        raise CommandError(f"{where} {file}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise CommandError(f"--password-file {file}: is not UTF-8") from None
+        raise CommandError(f"{where} {file}: is not UTF-8") from None
     _warn_if_readable(path)
     return text.removesuffix("\n")
 
@@ -134,7 +135,7 @@ def _address(where: str, text: str) -> tuple[str, int]:
 
 # --- the file -------------------------------------------------------------------------------
 
-_TOP: Final = ("listen", "log_level", "users", "share", "options", "bounds")
+_TOP: Final = ("listen", "log_level", "users", "user", "share", "options", "bounds")
 _OPTIONS: Final[dict[str, type]] = {
     "server_name": str,
     "watch_source": str,
@@ -150,6 +151,12 @@ _SHARE: Final[dict[str, type]] = {
     "read_only": bool,
     "notify": bool,
     "encrypt": bool,
+}
+_USER: Final[dict[str, type]] = {
+    "password_file": str,
+    "uid": int,
+    "gid": int,
+    "groups": list,
 }
 _BOUNDS: Final[dict[str, type]] = {
     item.name: float if item.name.endswith("seconds") else int for item in fields(Bounds)
@@ -188,6 +195,31 @@ def _read_config(command: Command, path: Path) -> None:
         raise CommandError(f"{path}: has [users] and can be read by others; chmod 600 it")
     for name, verifier in users.items():
         command.users[name] = _nt_hash(f"{path}: users.{name}", verifier)
+    _read_users(command, f"{path}", config.get("user", {}))
+
+
+def _read_users(command: Command, where: str, table: Any) -> None:
+    """[user.NAME]: a password in a file of its own, and whose rights the user has."""
+    if not isinstance(table, dict):
+        raise CommandError(f"{where}: user: must be a table")
+    credentials = {}
+    for name, values in table.items():
+        here = f"{where}: user.{name}"
+        told = _typed(here, values, _USER)
+        if "password_file" not in told:
+            raise CommandError(f"{here}: needs password_file")
+        command.users[name] = _password(told["password_file"], {}, f"{here}.password_file")
+        if "uid" not in told:
+            if told.keys() & {"gid", "groups"}:
+                raise CommandError(f"{here}: gid and groups need uid")
+            continue
+        groups = told.get("groups", [])
+        if not all(type(group) is int for group in groups):
+            raise CommandError(f"{here}.groups: must be a list of int")
+        gid = told.get("gid", told["uid"])
+        credentials[name] = Credentials(told["uid"], gid, frozenset(groups))
+    if credentials:
+        command.options["credentials"] = credentials
 
 
 def _nt_hash(where: str, value: object) -> bytes:

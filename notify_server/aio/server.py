@@ -24,6 +24,7 @@ from notify_server.aio.trace import Tracer
 from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Bounds, Config, Encryption, Share, share_table
 from notify_server.core.server import Server
+from notify_server.fs.access import Credentials
 from notify_server.fs.api import Feed, FeedBounds
 from notify_server.fs.local import LocalStore
 from notify_server.fs.opens import OpenFiles
@@ -61,6 +62,8 @@ class Options:
     allow_anonymous: bool = False
     oplocks: bool = True
     session_seconds: float = 0.0
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    """Users who have not this process' rights, but those of a uid and its groups."""
     inline_jobs: bool = True
     """Run quick metadata calls on the event loop; False sends every store call to a thread."""
     threads: int = 8
@@ -244,6 +247,7 @@ class NotifyServer:
                 allow_anonymous=options.allow_anonymous,
                 oplocks=options.oplocks,
                 session_seconds=options.session_seconds,
+                credentials={name.lower(): who for name, who in options.credentials.items()},
                 bounds=options.bounds,
             )
             loop = asyncio.get_running_loop()

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final
 
 from notify_server.auth import sealing, signing
+from notify_server.fs.access import Credentials
 from notify_server.fs.api import Store
 from notify_server.wire.constants import AccessMask, Cipher, Dialect
 
@@ -89,6 +90,8 @@ class Config:
 
     shares: Mapping[str, Share]
     users: Mapping[str, bytes] = field(repr=False)
+    credentials: Mapping[str, Credentials] = field(default_factory=dict, kw_only=True)
+    """Users, by lower-cased name, who have not this process' rights but those of a uid."""
     server_guid: bytes
     server_name: str = "NOTIFY"
     dialects: tuple[int, ...] = (

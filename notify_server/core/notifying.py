@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from notify_server.core.model import Open, ParkedRequest
@@ -57,6 +58,15 @@ def change_notify(request: Request) -> Outcome:
     return Job(lambda: opened.store.watch(opened.handle, tree), then, light=not tree)
 
 
+def _sees(request: Request, opened: Open) -> Callable[[str], bool] | None:
+    """What decides which directories below the watched one this user hears of; None: all."""
+    identity = request.valid_session.identity
+    config = request.connection.server.config
+    if identity is None or identity.user.lower() not in config.credentials:
+        return None
+    return lambda key: opened.store.may_list(opened.handle, key)
+
+
 def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) -> Outcome:
     """Hand the request to the watch table: answered at once, or parked.
 
@@ -93,6 +103,7 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
         completion_filter=body.completion_filter,
         watch_tree=parked.watch_tree,
         output_buffer_length=body.output_buffer_length,
+        sees=_sees(request, opened) if parked.watch_tree else None,
     )
     if completion is None and request.cancelled:
         completion = server.watches.cancel(parked)

@@ -10,6 +10,7 @@ from notify_server.core.ea import parse_full_ea
 from notify_server.core.model import Open
 from notify_server.core.oplocks import oplock_key
 from notify_server.core.outcome import Job, JobResult, Outcome, Reply, Wait
+from notify_server.fs.access import Credentials
 from notify_server.fs.api import Attributes, Opened, OpenRequest
 from notify_server.wire import create as wire
 from notify_server.wire.constants import (
@@ -68,7 +69,10 @@ def create(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
     if len(request.valid_session.opens) >= request.connection.server.config.bounds.opens:
         raise StatusError(NtStatus.STATUS_TOO_MANY_OPENED_FILES)
-    wanted = _open_request(body, read_only=tree.share.read_only)
+    identity = request.valid_session.identity
+    user = identity.user.lower() if identity is not None else ""
+    credentials = request.connection.server.config.credentials.get(user)
+    wanted = _open_request(body, credentials, read_only=tree.share.read_only)
     oplocks = request.connection.server.oplocks
     breaks = oplocks.breaks_for(
         oplock_key(store, body.name), body.desired_access, body.create_disposition
@@ -85,7 +89,9 @@ def create(request: Request) -> Outcome:
     return Job(work, then)
 
 
-def _open_request(body: wire.CreateRequest, *, read_only: bool) -> OpenRequest:
+def _open_request(
+    body: wire.CreateRequest, credentials: Credentials | None, *, read_only: bool
+) -> OpenRequest:
     """Check what needs no file system, and put the request in the store's terms."""
     if body.name.startswith("\\"):
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
@@ -126,6 +132,7 @@ def _open_request(body: wire.CreateRequest, *, read_only: bool) -> OpenRequest:
         allocation_size=_U64.unpack(allocation)[0] if len(allocation) == _U64.size else 0,
         eas=parse_full_ea(eas) if eas else (),
         security_descriptor=body.contexts.get(wire.SMB2_CREATE_SD_BUFFER, b""),
+        credentials=credentials,
     )
 
 

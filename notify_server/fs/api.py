@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from notify_server.fs.access import Credentials
 from notify_server.notify.change import Event
 from notify_server.wire.constants import (
     AccessMask,
@@ -49,6 +50,8 @@ class OpenRequest:
     allocation_size: int = 0
     eas: Sequence[Ea] = ()
     security_descriptor: bytes = b""
+    credentials: Credentials | None = None
+    """Who asks, where that is not whoever runs the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,12 @@ class Store(Protocol):
     def set_security_descriptor(self, handle: Handle, information: int, sd: bytes) -> None: ...
 
     def volume(self) -> Volume: ...
+
+    def may_list(self, handle: Handle, key: str) -> bool:
+        """Whether who opened `handle` may know the names in a directory below it.
+
+        `key` is the directory as the feed speaks of it. Cheap, and never raises.
+        """
 
     def watch(self, handle: Handle, tree: bool) -> str:
         """See changes below a directory from now on, until `close`; returns its key.

@@ -7,6 +7,7 @@ import stat
 from typing import Final
 
 from notify_server.fs import times, xattrs
+from notify_server.fs.access import Credentials
 from notify_server.fs.api import Attributes
 from notify_server.fs.feed import Watched
 from notify_server.fs.names import to_wire
@@ -26,6 +27,7 @@ class LocalHandle:
     """Implements `api.Handle` and `opens.OpenFile`."""
 
     __slots__ = (
+        "credentials",
         "delete_on_close",
         "fd",
         "file",
@@ -59,6 +61,7 @@ class LocalHandle:
         self.maximal_access = maximal_access
         self.share_access = share_access
         self.is_directory = is_directory
+        self.credentials: Credentials | None = None
         self.delete_on_close = False
         self.held_write_time: int | None = None
         self.watched: Watched | None = None

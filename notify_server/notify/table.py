@@ -56,6 +56,9 @@ The rules, and who says so:
 14. What the server cannot know (a source's queue that ran over, a directory that cannot be
     watched) or may not keep (the bounds below) is an overflow of the watches concerned, never
     silence.
+15. With SMB2_WATCH_TREE, a user who may not list a directory below the watched one is not told the
+    names in it. [MS-FSA] has no word of it; Windows asks for the right to traverse, Samba for that
+    to look at the name.
 
 Cost: watches are indexed by the directory that they watch. A change looks up its directory and
 that directory's ancestors, so it costs its depth and the watches that it concerns, whatever else
@@ -64,7 +67,7 @@ is watched. Only the rename of a directory looks at all watched directories.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -119,18 +122,26 @@ class _Watch:
         "overflowed",
         "parked",
         "records",
+        "sees",
         "size",
         "tree",
     )
 
     def __init__(
-        self, open_id: Hashable, directory: str, completion_filter: int, tree: bool, capacity: int
+        self,
+        open_id: Hashable,
+        directory: str,
+        completion_filter: int,
+        tree: bool,
+        capacity: int,
+        sees: Callable[[str], bool] | None,
     ) -> None:
         self.open_id = open_id
         self.directory = directory
         self.completion_filter = completion_filter
         self.tree = tree
         self.capacity = capacity
+        self.sees = sees
         self.parked: list[tuple[Hashable, int]] = []  # (request, its OutputBufferLength), FIFO
         self.records: list[tuple[int, bytes]] | None = None  # (action, UTF-16LE name)
         self.size = 0  # bytes that `records` take, the last one padded
@@ -146,6 +157,11 @@ class _Watchers:
     def __init__(self) -> None:
         self.flat: dict[Hashable, _Watch] = {}
         self.tree: dict[Hashable, _Watch] = {}
+
+
+def _shown(watch: _Watch, report: Report) -> bool:
+    """Rule 15."""
+    return watch.sees is None or report.directory == watch.directory or watch.sees(report.directory)
 
 
 class WatchTable:
@@ -169,17 +185,19 @@ class WatchTable:
         completion_filter: int,
         watch_tree: bool,
         output_buffer_length: int,
+        sees: Callable[[str], bool] | None = None,
     ) -> Completion | None:
         """A CHANGE_NOTIFY on an Open (rules 1 to 6): its completion, or None if it is parked.
 
-        `request` identifies it in `cancel` and in its Completion.
+        `request` identifies it in `cancel` and in its Completion. `sees` tells of a directory below
+        the watched one whether the client may know the names in it (rule 15); None: of all.
         """
         watch = self._watches.get(open_id)
         if watch is None:
             if len(self._requests) >= self.bounds.requests:
                 return Completion(request, NtStatus.STATUS_INSUFFICIENT_RESOURCES)
             capacity = min(output_buffer_length, self.bounds.bytes_per_open)
-            watch = _Watch(open_id, directory, completion_filter, watch_tree, capacity)
+            watch = _Watch(open_id, directory, completion_filter, watch_tree, capacity, sees)
             self._add(watch)
         elif watch.doomed:
             return Completion(request, NtStatus.STATUS_DELETE_PENDING)
@@ -230,9 +248,10 @@ class WatchTable:
         names: dict[str, bytes] = {}  # a name is encoded once, however many watches want it
         for report in change.reports:
             for watch in self._concerned(report):
-                if not watch.overflowed and not watch.doomed:
-                    self._record(watch, report, names)
-                    touched[watch] = None
+                if watch.overflowed or watch.doomed or not _shown(watch, report):
+                    continue
+                self._record(watch, report, names)
+                touched[watch] = None
         completions: list[Completion] = []
         encoded: dict[tuple[tuple[int, bytes], ...], bytes] = {}
         for watch in touched:

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from notify_server.fs import xattrs
+from notify_server.fs.access import Credentials
 from notify_server.fs.api import Attributes, Handle
 from notify_server.fs.errors import status_error
 from notify_server.fs.feed import ChangeFeed, Kind, Operation
 from notify_server.fs.handle import LocalHandle, attributes_of
+from notify_server.fs.names import to_disk
 from notify_server.fs.opens import OpenFiles
 from notify_server.fs.resolve import Resolver
 from notify_server.fs.watched import join
@@ -45,6 +47,41 @@ class StoreBase:
                 size = len(xattrs.read_stream(local.proc, local.stream))
             status = os.fstat(local.fd)
             return attributes_of(local.proc, status, local.fd, stream_size=size, file=local.file)
+
+    def check_reachable(self, user: Credentials, directory: int) -> None:
+        """ACCESS_DENIED unless `user` may search a directory, and all those above it."""
+        if not self._reaches(user, os.readlink(f"/proc/self/fd/{directory}")):
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+
+    def check_changeable(self, handle: LocalHandle, directory: int) -> None:
+        """ACCESS_DENIED unless who opened `handle` may make a name in a directory."""
+        user = handle.credentials
+        if user is None:
+            return
+        self.check_reachable(user, directory)
+        if not user.may_change(os.fstat(directory)):
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+
+    def may_list(self, handle: Handle, key: str) -> bool:
+        user = as_local(handle).credentials
+        if user is None:
+            return True
+        path = "/".join(to_disk(part) for part in key.split("/"))
+        try:
+            return self._reaches(user, path) and user.may_list(os.lstat(path))
+        except OSError:  # it is gone: nobody can tell any more
+            return False
+
+    def _reaches(self, user: Credentials, path: str) -> bool:
+        """Whether `user` may search `path` and what is above it, up to the root of the share."""
+        inside = self.relative(path)
+        steps = () if inside == "." else inside.split("/")
+        at = self.root
+        reaches = user.may_search(os.lstat(at))
+        for step in steps:
+            at = join(at, step)
+            reaches = reaches and user.may_search(os.lstat(at))
+        return reaches
 
     def relative(self, path: str) -> str:
         """An absolute path from the root of the share; ENOENT for one that is not in it."""

@@ -62,6 +62,7 @@ class Naming(StoreBase):
         new_name: str,
         replace: bool,
     ) -> None:
+        self.check_changeable(handle, target.parent)
         new_directory = os.readlink(f"/proc/self/fd/{target.parent}")
         old, new = join(old_directory, old_name), join(new_directory, new_name)
         if old == new:
@@ -148,6 +149,7 @@ class Naming(StoreBase):
         with statuses(), self.files.lock:
             target = self.resolver.find(name.components)
             try:
+                self.check_changeable(local, target.parent)
                 directory = os.readlink(f"/proc/self/fd/{target.parent}")
                 if target.fd >= 0:
                     self._check_replaceable(target, replace)

@@ -73,6 +73,8 @@ class Opening(StoreBase):
         with statuses(), self.files.lock:
             found = self.resolver.find(name.components)
             try:
+                if request.credentials is not None and found.parent >= 0:
+                    self.check_reachable(request.credentials, found.parent)
                 if found.fd < 0:
                     return self._create(request, name, found)
                 return self._open_existing(request, name, found)
@@ -83,7 +85,10 @@ class Opening(StoreBase):
         """[MS-FSA] 2.1.5.1.1."""
         if request.disposition in _MUST_EXIST:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
-        parent = self.files.get(key_of(os.fstat(found.parent)))
+        above = os.fstat(found.parent)
+        if request.credentials is not None and not request.credentials.may_change(above):
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        parent = self.files.get(key_of(above))
         if parent is not None and parent.delete_pending:
             raise StatusError(NtStatus.STATUS_DELETE_PENDING)
         is_directory = bool(request.options & CreateOptions.FILE_DIRECTORY_FILE)
@@ -178,6 +183,9 @@ class Opening(StoreBase):
         dos = xattrs.get_dos(path)
         attributes = dos[0] if dos else 0
         available = access.maximal(path, attributes, directory=is_directory) & _allowed(found)
+        if request.credentials is not None:
+            above = os.fstat(found.parent) if found.parent >= 0 else None
+            available &= access.of_mode(request.credentials, status, above)
         wanted = access.specific(int(request.desired_access))
         if overwriting:
             self._check_overwrite(request, stream, attributes)
@@ -291,6 +299,7 @@ class Opening(StoreBase):
             request.share_access,
             is_directory=is_directory,
         )
+        handle.credentials = request.credentials
         handle.delete_on_close = bool(request.options & CreateOptions.FILE_DELETE_ON_CLOSE)
         return handle
 

@@ -13,6 +13,7 @@ import pytest
 
 from notify_server.aio.command import CommandError, parse
 from notify_server.core.config import Bounds, Encryption
+from notify_server.fs.access import Credentials
 
 
 def arguments(tmp_path: Path, *more: str) -> list[str]:
@@ -99,6 +100,42 @@ def test_what_is_wrong_in_the_file_is_named(
     with pytest.raises(CommandError, match=says) as caught:
         parse(["--config", str(path)], {})
     assert str(path) in str(caught.value)
+
+
+def test_a_user_with_a_uid_has_its_rights(tmp_path: Path) -> None:
+    password = tmp_path / "password2"
+    password.write_text("secret2\n")
+    password.chmod(0o600)
+    config = tmp_path / "config"
+    config.write_text(
+        f'[user.second]\npassword_file = "{password}"\nuid = 1001\ngroups = [7]\n'
+        f'[user.third]\npassword_file = "{password}"\n'
+        f'[share.TEST]\npath = "{tmp_path}"\n'
+    )
+    command, _ready = parse(["--config", str(config)], {})
+    assert command.users == {"second": "secret2", "third": "secret2"}
+    who = Credentials(1001, 1001, frozenset({7}))
+    assert command.options["credentials"] == {"second": who}
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("uid = 1", "user.x: needs password_file"),
+        ('password_file = "/absent"\nuid = 1', "user.x.password_file /absent: No such file"),
+        ('password_file = "PASSWORD"\ngid = 1', "gid and groups need uid"),
+        ('password_file = "PASSWORD"\nuid = 1\ngroups = ["a"]', "groups: must be a list of int"),
+        ('password_file = "PASSWORD"\nuid = "1"', "uid: must be int"),
+    ],
+)
+def test_what_is_wrong_about_a_user_is_named(tmp_path: Path, table: str, says: str) -> None:
+    password = tmp_path / "password"
+    password.write_text("p")
+    password.chmod(0o600)
+    config = tmp_path / "config"
+    config.write_text(f"[user.x]\n{table.replace('PASSWORD', str(password))}\n")
+    with pytest.raises(CommandError, match=says):
+        parse(["--config", str(config)], {})
 
 
 def test_a_file_with_verifiers_must_not_be_readable_by_others(tmp_path: Path) -> None:

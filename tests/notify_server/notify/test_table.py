@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from notify_server.notify.change import (
     Change,
     ChangesLost,
@@ -35,6 +37,7 @@ class Table(WatchTable):
         wants: int = ALL,
         tree: bool = False,
         room: int = 4096,
+        sees: Callable[[str], bool] | None = None,
     ) -> Completion | None:
         return self.arm(
             on,
@@ -43,6 +46,7 @@ class Table(WatchTable):
             completion_filter=wants,
             watch_tree=tree,
             output_buffer_length=room,
+            sees=sees,
         )
 
     def happens(self, *events: Event) -> list[tuple[object, object]]:
@@ -274,6 +278,25 @@ def test_14_bounds() -> None:
     table.happens(file_added("x"), file_added("y"), file_added("z"), file_added("w"))
     assert told(table.request("r6", on="h2")) == ("r6", ENUM_DIR)
     assert table.buffered == 0
+
+
+def test_15_names_that_a_user_may_not_list_are_not_told() -> None:
+    table = Table()
+    asked = []
+
+    def sees(directory: str) -> bool:
+        asked.append(directory)
+        return "private" not in directory
+
+    table.request("r1", tree=True, sees=sees)
+    table.request("all", on="other", tree=True)
+    hidden = added("/s/d/private", "secret", is_directory=False)
+    assert table.happens(hidden) == [("all", [(1, "private\\secret")])]
+    assert table.happens(added("/s/d/open", "f", is_directory=False)) == [("r1", [(1, "open\\f")])]
+    assert asked == ["/s/d/private", "/s/d/open"]
+    assert table.request("r2", tree=True) is None, "what was hidden is not buffered either"
+    assert table.happens(added("/s/d", "g", is_directory=False)) == [("r2", [(1, "g")])]
+    assert asked[2:] == [], "its own directory it could list when it opened it"
 
 
 def test_a_watch_follows_its_renamed_directory() -> None:

@@ -1,0 +1,124 @@
+"""A user who has the rights of a uid, not those of the server's process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from notify_server.fs.access import Credentials, of_mode
+from notify_server.fs.api import Handle, OpenRequest
+from notify_server.wire.constants import AccessMask as A
+from notify_server.wire.constants import CreateDisposition as D
+from notify_server.wire.constants import CreateOptions, ShareAccess
+from notify_server.wire.status import NtStatus, StatusError
+
+from .conftest import Share
+
+STRANGER = Credentials(os.geteuid() + 4711, os.getegid() + 4711)
+
+
+def open_as(
+    share: Share,
+    path: str,
+    access: int,
+    disposition: D = D.FILE_OPEN,
+    who: Credentials | None = STRANGER,
+    options: int = 0,
+) -> Handle:
+    request = OpenRequest(
+        path, A(access), ShareAccess(7), disposition, CreateOptions(options), credentials=who
+    )
+    return share.store.open(request).handle
+
+
+def refused(work: Callable[[], object]) -> None:
+    with pytest.raises(StatusError) as caught:
+        work()
+    assert caught.value.status == NtStatus.STATUS_ACCESS_DENIED
+
+
+@pytest.fixture
+def tree(share: Share) -> Path:
+    """open/ (755), private/ (700), blind/ (711), shared/ (777), a file in each."""
+    for name, mode in (("open", 0o755), ("private", 0o700), ("blind", 0o711), ("shared", 0o777)):
+        folder = share.root / name
+        folder.mkdir()
+        (folder / "file").write_text("x")
+        (folder / "file").chmod(0o644)
+        folder.chmod(mode)
+    share.root.chmod(0o755)
+    return share.root
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "groups", "bits"), [(1, 9, (), 7), (9, 2, (), 5), (9, 9, (2,), 5), (9, 9, (), 1)]
+)
+def test_owner_group_and_others(uid: int, gid: int, groups: tuple[int, ...], bits: int) -> None:
+    status = os.stat_result((0o40751, 0, 0, 1, 1, 2, 0, 0, 0, 0))
+    assert Credentials(uid, gid, frozenset(groups)).bits(status) == bits
+
+
+def test_the_sticky_bit_keeps_others_files() -> None:
+    parent = os.stat_result((0o41777, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+    mine, yours = (os.stat_result((0o100666, 0, 0, 1, uid, 0, 0, 0, 0, 0)) for uid in (7, 8))
+    me = Credentials(7, 7)
+    assert of_mode(me, mine, parent) & A.DELETE
+    assert not of_mode(me, yours, parent) & A.DELETE
+    assert not of_mode(me, mine, None) & A.DELETE  # the root of a share
+
+
+@pytest.mark.parametrize(
+    ("path", "access", "allowed"),
+    [
+        ("open", A.FILE_LIST_DIRECTORY, True),
+        ("private", A.FILE_LIST_DIRECTORY, False),
+        ("private", A.FILE_READ_ATTRIBUTES, True),
+        ("blind", A.FILE_LIST_DIRECTORY, False),
+        ("open\\file", A.FILE_READ_DATA, True),
+        ("open\\file", A.FILE_WRITE_DATA, False),
+        ("open\\file", A.WRITE_DAC, False),
+        ("open\\file", A.DELETE, False),
+        ("shared\\file", A.DELETE, True),
+        ("blind\\file", A.FILE_READ_DATA, True),
+        ("private\\file", A.FILE_READ_ATTRIBUTES, False),
+    ],
+)
+def test_what_the_mode_bits_leave(
+    share: Share, tree: Path, path: str, access: int, allowed: bool
+) -> None:
+    if allowed:
+        share.store.close(open_as(share, path, access))
+    else:
+        refused(lambda: open_as(share, path, access))
+    share.store.close(open_as(share, path, access, who=None))  # the process itself may
+
+
+def test_making_linking_and_moving_need_a_directory_that_may_be_changed(
+    share: Share, tree: Path
+) -> None:
+    refused(lambda: open_as(share, "open\\new", A.FILE_READ_DATA, D.FILE_CREATE))
+    made = open_as(share, "shared\\new", A.FILE_READ_DATA | A.DELETE, D.FILE_CREATE)
+    refused(lambda: share.store.rename(made, "open\\moved", False))
+    refused(lambda: share.store.link(made, "private\\linked", False))
+    share.store.rename(made, "shared\\moved", False)
+    share.store.close(made)
+    assert sorted(os.listdir(tree / "shared")) == ["file", "moved"]
+
+
+def test_which_names_a_watch_may_tell(share: Share, tree: Path) -> None:
+    (tree / "private/deep").mkdir(mode=0o755)
+    handle = open_as(share, "", A.FILE_LIST_DIRECTORY)
+    root = share.store.watch(handle, True)
+    seen = {
+        name: share.store.may_list(handle, f"{root}/{name}")
+        for name in ("open", "private", "private/deep", "blind", "gone")
+    }
+    only_open = dict.fromkeys(seen, False) | {"open": True}
+    assert seen == only_open
+    mine = open_as(share, "", A.FILE_LIST_DIRECTORY, who=None)
+    assert share.store.may_list(mine, f"{root}/private/deep")
+    for each in (handle, mine):
+        share.store.close(each)
