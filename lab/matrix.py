@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import probe, runs, switching, versions
+from lab.backends import is_ksmbd
 from lab.engine.sdk import container_info
 from lab.errors import LabFailed
 from lab.evidence.capture import Recorder
@@ -78,7 +79,7 @@ class ContainerServer:
         return f": {found.group(0).strip()}" if found else ""
 
     def evidence(self, since: float) -> Mapping[str, str]:
-        name = "console.log" if self.name == "ksmbd" else "server.log"
+        name = "console.log" if is_ksmbd(self.name) else "server.log"
         return {name: self.node.logs(since)}
 
 
@@ -119,15 +120,16 @@ def versions_of(lab: Lab, servers: Sequence[str]) -> dict[str, dict[str, str]]:
     """Versions of the servers, the client and this machine, for a run's report."""
 
     def node(name: str) -> Node:
-        in_guest = name == "ksmbd"
+        in_guest = is_ksmbd(name)
         return backend(lab.engine, lab.paths, name) if in_guest else container(lab.engine, name)
 
     asked = [*servers, "client"]
     with ThreadPoolExecutor(len(asked)) as pool:
         found = pool.map(lambda name: versions.ask(name, partial(node, name)), asked)
         told = dict(zip(asked, found, strict=True))
-    if "ksmbd" in told:
-        told["ksmbd"]["accelerator"] = lab.accelerator
+    for name in filter(is_ksmbd, told):
+        told[name]["accelerator"] = lab.accelerator
+        told[name]["memory"] = f"{lab.settings.ksmbd_of(name).memory} MiB"
     return {**told, "host": runs.host_versions()}
 
 

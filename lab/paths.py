@@ -51,6 +51,14 @@ class LabPaths:
         return self.dot_lab / "compose.env"
 
     @property
+    def compose_flavours(self) -> Path:
+        return self.dot_lab / "compose.flavours.yml"
+
+    @property
+    def flavours(self) -> Path:
+        return self.dot_lab / "flavours"
+
+    @property
     def state(self) -> Path:
         return self.dot_lab / "state.json"
 

@@ -12,11 +12,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from lab import backends
 from lab.errors import LabFailed, UsageError
+from lab.flavours import folders
 from lab.paths import LabPaths
 from lab.settings import NODES, Settings
 from lab.state import write_atomically
@@ -24,6 +26,8 @@ from lab.state import write_atomically
 Status = Literal["new", "changed", "unchanged", "removed"]
 
 COMMON = "common"  # images/common/ goes into every node
+COMPOSE = "compose"  # templates/compose/ is for the topology
+NO_NODES = (COMMON, COMPOSE, "kbuild")
 
 # Files of the source tree that nodes need inside: path in the node -> path in the checkout.
 EVERY_NODE = {"probe.py": "lab/probe.py"}
@@ -78,7 +82,7 @@ def nodes(paths: LabPaths) -> list[str]:
         for parent in (paths.images, paths.templates)
         if parent.is_dir()
         for entry in parent.iterdir()
-        if entry.is_dir() and entry.name != COMMON
+        if entry.is_dir() and entry.name not in NO_NODES
     }
     return sorted(found)
 
@@ -96,7 +100,21 @@ def plan(paths: LabPaths, settings: Settings, environ: Mapping[str, str]) -> Pla
                     "rename one of them",
                 )
             planned[path] = file
+    for flavour in settings.flavours:
+        node = backends.named(flavour)
+        for inside, file in flavour_files(paths, settings, node):
+            planned[f"{node}/{inside}"] = file
     return planned
+
+
+def flavour_files(
+    paths: LabPaths, settings: Settings, node: str
+) -> Iterator[tuple[str, PlannedFile]]:
+    """The configuration of a flavour: ksmbd's, with the flavour's settings; the image is shared."""
+    own = replace(settings, ksmbd=settings.ksmbd_of(node))
+    for inside, file in _templates(paths, own, backends.KSMBD):
+        if inside.startswith("etc/"):
+            yield inside, file
 
 
 def _node_files(
@@ -119,7 +137,10 @@ def _node_files(
         yield ".dockerignore", PlannedFile(DOCKERIGNORE, False, "render")
 
 
-def _templates(paths: LabPaths, settings: Settings, node: str) -> Iterator[tuple[str, PlannedFile]]:
+def _templates(
+    paths: LabPaths, settings: Settings, node: str, **more: Any
+) -> Iterator[tuple[str, PlannedFile]]:
+    """Render the templates of a node; `more` are variables besides those that all know."""
     folder = paths.templates / node
     sources = sorted(folder.rglob("*.j2"))
     if not sources:
@@ -140,6 +161,8 @@ def _templates(paths: LabPaths, settings: Settings, node: str) -> Iterator[tuple
         "node": node,
         "uid": os.getuid(),
         "gid": os.getgid(),
+        "service": backends.service,
+        **more,
     }
     for source in sources:
         inside = source.relative_to(folder).as_posix()
@@ -151,7 +174,7 @@ def _templates(paths: LabPaths, settings: Settings, node: str) -> Iterator[tuple
         except jinja2.UndefinedError as error:
             raise LabFailed(
                 f"{origin}: {error.message}",
-                "templates know: settings, lab.name, lab.root, node, uid, gid",
+                f"templates know: {', '.join(variables)}",
             ) from None
         yield inside.removesuffix(".j2"), PlannedFile(text.encode(), _is_executable(source), origin)
 
@@ -309,7 +332,38 @@ def compose_environment(settings: Settings, accelerator: str, rendered: Path) ->
 
 
 def write_compose_environment(paths: LabPaths, settings: Settings, accelerator: str) -> None:
-    """Write `.lab/compose.env`."""
+    """Write `.lab/compose.env`, and `.lab/compose.flavours.yml` if there are flavours."""
     variables = compose_environment(settings, accelerator, paths.rendered)
     text = "".join(f"{name}={value}\n" for name, value in variables.items())
     write_atomically(paths.compose_env, text.encode())
+    if settings.flavours:
+        write_atomically(paths.compose_flavours, compose_flavours(paths, settings))
+    else:
+        paths.compose_flavours.unlink(missing_ok=True)
+
+
+def compose_flavours(paths: LabPaths, settings: Settings) -> bytes:
+    """The part of the topology that lab.toml decides."""
+    nodes = []
+    for flavour, chosen in settings.flavours.items():
+        node = backends.named(flavour)
+        own_guest = chosen.kernel_from != "same"
+        config = configuration_hash(paths.rendered / node)
+        if own_guest:
+            config += _file_hash(folders.of_flavour(paths, flavour).guest / "guest.json")
+        nodes.append(
+            {
+                "node": node,
+                "service": backends.service(node),
+                "folder": backends.folder(flavour),
+                "memory": settings.ksmbd_of(node).memory,
+                "config": config,
+                "own_guest": own_guest,
+            }
+        )
+    ((_, file),) = _templates(paths, settings, COMPOSE, flavours=nodes)
+    return file.data
+
+
+def _file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else ""

@@ -8,9 +8,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab.declaring import suggestion
 from lab.errors import LabFailed, UsageError
 from lab.evidence import markdown, run_folder
-from lab.settings import suggestion
 
 SUMMARY = "summary.md"
 REPRODUCE = "lab run-scenarios {scenario} --server {server}"

@@ -8,72 +8,41 @@ that. A variable wins over the file, the file over the default.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, get_type_hints
 
+from lab import backends
+from lab.backends import BACKENDS
+from lab.declaring import (
+    BOOLEAN,
+    IPV4_ADDRESS,
+    SOURCE,
+    SOURCE_WORDS,
+    Check,
+    Declared,
+    between,
+    checked,
+    declared_in,
+    each,
+    find,
+    matching,
+    one_of,
+    setting,
+    suggestion,
+    toml,
+)
 from lab.errors import UsageError
+from lab.flavours import settings as flavours
+from lab.flavours.settings import FlavourSettings
 from lab.paths import default_name
 
-BACKENDS = ("samba", "ksmbd", "py")
-NODES = ("front", *BACKENDS, "client")
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a value must be: a test, and the words that say so in errors and in the example."""
-
-    allowed: str
-    accepts: Callable[[Any], bool]
-
-
-def one_of(*values: str) -> Check:
-    """One of these words."""
-    return Check(" | ".join(values), values.__contains__)
-
-
-def matching(pattern: str, allowed: str) -> Check:
-    """Text that `pattern` matches as a whole."""
-    return Check(allowed, lambda value: re.fullmatch(pattern, value) is not None)
-
-
-def between(low: int, high: int) -> Check:
-    """An integer in this range."""
-    return Check(f"an integer from {low} to {high}", lambda value: low <= value <= high)
-
-
-def each(pattern: str, allowed: str) -> Check:
-    """A list of texts, each of which `pattern` matches as a whole."""
-    return Check(
-        f"a list of {allowed}; a variable's words are split as a shell does",
-        lambda values: all(re.fullmatch(pattern, value) for value in values),
-    )
-
-
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.IPv4Address(value)
-    except ValueError:
-        return False
-    return True
-
-
-# `git:` takes what git clone takes; the reference is a branch, a tag or a commit.
-SOURCE = r"debian|git:[^\s@]\S*@[^\s@]+|(/|~/|\.{1,2}/)[^\n\0]*"
-SOURCE_WORDS = "git:URL@REF | a folder: /path, ~/path or ./path"
-
-BOOLEAN = Check("true | false", lambda value: isinstance(value, bool))
-IPV4_ADDRESS = Check("an IPv4 address of this host, or 0.0.0.0 for all", _is_address)
-
-
-def setting(default: Any, env: str, check: Check, comment: str) -> Any:
-    """Declare one setting; the field's annotation gives its type."""
-    return field(default=default, metadata={"env": env, "check": check, "comment": comment})
+NODES = ("front", *BACKENDS, "client")  # without flavours; Settings.nodes has them
 
 
 @dataclass(frozen=True)
@@ -125,7 +94,9 @@ class FrontSettings:
     backend: str = setting(
         "samba",
         "LAB_FRONT_BACKEND",
-        one_of(*BACKENDS),
+        matching(
+            rf"samba|py|ksmbd(@{backends.FLAVOUR})?", f"{' | '.join(BACKENDS)} | ksmbd@FLAVOUR"
+        ),
         "The server that is active after the first `lab up`; later, `lab switch` decides.",
     )
 
@@ -289,48 +260,44 @@ class Settings:
     py: PySettings = field(default_factory=PySettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     build: BuildSettings = field(default_factory=BuildSettings)
-
-
-@dataclass(frozen=True)
-class Declared:
-    """One declared setting: where it stands, and what its field says of it."""
-
-    section: str  # "" for the top level
-    key: str
-    kind: type
-    default: Any
-    env: str
-    check: Check
-    comment: str
+    # `[flavours.NAME]`: read, checked and shown in the example by lab.flavours.settings
+    flavours: Mapping[str, FlavourSettings] = field(
+        default_factory=lambda: MappingProxyType({}), metadata={"table": True}
+    )
 
     @property
-    def where(self) -> str:
-        """How errors and people name it: `[front] port`, or `name`."""
-        return f"[{self.section}] {self.key}" if self.section else self.key
+    def backends(self) -> tuple[str, ...]:
+        """Every server under test, flavours of ksmbd included, in the order of the columns."""
+        return backends.with_flavours(self.flavours)
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node of this lab."""
+        return ("front", *self.backends, "client")
 
-def _declared_in(section: str, owner: type) -> Iterable[Declared]:
-    hints = get_type_hints(owner)
-    for entry in fields(owner):
-        if "env" in entry.metadata:
-            yield _declare(section, entry, hints[entry.name])
-
-
-def _declare(section: str, entry: Field[Any], hint: Any) -> Declared:
-    kind = get_origin(hint) or hint  # tuple[str, ...] is a tuple
-    return Declared(section, entry.name, kind, entry.default, **entry.metadata)
+    def ksmbd_of(self, backend: str) -> KsmbdSettings:
+        """What holds for one ksmbd node: [ksmbd], and over it what its flavour says."""
+        flavour = self.flavours.get(backends.flavour(backend))
+        if flavour is None:
+            return self.ksmbd
+        return replace(
+            self.ksmbd,
+            kernel=flavour.kernel or self.ksmbd.kernel,
+            memory=flavour.memory or self.ksmbd.memory,
+            debug=flavour.debug or self.ksmbd.debug,
+        )
 
 
 def _sections() -> dict[str, type]:
     hints = get_type_hints(Settings)
     return {"": Settings} | {
-        entry.name: hints[entry.name] for entry in fields(Settings) if "env" not in entry.metadata
+        entry.name: hints[entry.name] for entry in fields(Settings) if not entry.metadata
     }
 
 
 SECTIONS: Mapping[str, type] = _sections()
 DECLARED: tuple[Declared, ...] = tuple(
-    declared for section, owner in SECTIONS.items() for declared in _declared_in(section, owner)
+    declared for section, owner in SECTIONS.items() for declared in declared_in(section, owner)
 )
 
 
@@ -339,7 +306,7 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
     file = root / "lab.toml"
     values = _from_file(file) if file.exists() else {}
     values |= _from_environment(environ)
-    settings = Settings()
+    settings = Settings(flavours=values.pop(FLAVOURS, MappingProxyType({})))
     for (section, key), value in values.items():
         if section:
             settings = replace(
@@ -347,9 +314,20 @@ def load(root: Path, environ: Mapping[str, str]) -> Settings:
             )
         else:
             settings = replace(settings, **{key: value})
+    _check_backend(settings)
     return settings if settings.name else replace(settings, name=default_name(root))
 
 
+def _check_backend(settings: Settings) -> None:
+    chosen = settings.front.backend
+    if chosen not in settings.backends:
+        raise UsageError(
+            f"[front] backend = {chosen!r}: there is no [flavours.{backends.flavour(chosen)}]",
+            suggestion(chosen, settings.backends, "servers"),
+        )
+
+
+FLAVOURS = ("", "flavours")  # where `Values` has all of them together
 Values = dict[tuple[str, str], Any]
 
 
@@ -367,52 +345,28 @@ def from_document(document: Mapping[str, Any], source: str) -> Values:
     """Validate a parsed lab.toml; `source` is named in errors."""
     values: Values = {}
     for name, content in document.items():
-        if name in SECTIONS and name:
+        if name == "flavours":
+            values[FLAVOURS] = flavours.from_document(content, source)
+        elif name in SECTIONS and name:
             if not isinstance(content, Mapping):
                 raise UsageError(
                     f"{source}: {name} is a section, not a value", f"write [{name}] and keys below"
                 )
             for key, value in content.items():
-                values[name, key] = _checked(_find(name, key, source), value, source)
+                values[name, key] = checked(_find(name, key, source), value, source)
         else:
-            values["", name] = _checked(_find("", name, source), content, source)
+            values["", name] = checked(_find("", name, source), content, source)
     return values
 
 
 def _find(section: str, key: str, source: str) -> Declared:
     """Return the declaration of a key; an unknown one raises with the nearest and all others."""
-    known = {declared.key: declared for declared in DECLARED if declared.section == section}
-    if key in known:
-        return known[key]
-    if section:
-        message = f"{source}: [{section}] has no key {key!r}"
-        candidates = list(known)
-    else:
-        message = f"{source}: unknown key or section {key!r}"
-        candidates = [*known, *(name for name in SECTIONS if name)]
-    raise UsageError(message, suggestion(key, candidates, "allowed"))
-
-
-def suggestion(word: str, candidates: Iterable[str], label: str) -> str:
-    """Return `did you mean "x"? LABEL: a, b, c`, the question only where one is near."""
-    candidates = list(candidates)
-    near = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    question = f"did you mean {near[0]!r}? " if near else ""
-    return f"{question}{label}: {', '.join(candidates)}"
-
-
-def _checked(declared: Declared, value: Any, source: str) -> Any:
-    if declared.kind is tuple and isinstance(value, list):
-        value = tuple(value) if all(isinstance(word, str) for word in value) else value
-    # bool is an int to Python: a port of `true` must not pass.
-    right_type = type(value) is declared.kind
-    if right_type and declared.check.accepts(value):
-        return value
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    quotes = "text in quotes: " if declared.kind is str and not isinstance(value, str) else ""
+    declared = [entry for entry in DECLARED if entry.section == section]
+    if section or key in (entry.key for entry in declared):
+        return find(declared, key, source)
+    candidates = [*(entry.key for entry in declared), *(s for s in SECTIONS if s), "flavours"]
     raise UsageError(
-        f"{source}: {declared.where} = {shown} is not allowed",
-        f"allowed: {quotes}{declared.check.allowed}",
+        f"{source}: unknown key or section {key!r}", suggestion(key, candidates, "allowed")
     )
 
 
@@ -427,7 +381,7 @@ def _from_environment(environ: Mapping[str, str]) -> Values:
         if text:
             value = _converted(declared.kind, text)
             source = f"environment variable {declared.env}"
-            values[declared.section, declared.key] = _checked(declared, value, source)
+            values[declared.section, declared.key] = checked(declared, value, source)
     return values
 
 
@@ -462,19 +416,11 @@ def example() -> str:
         lines.append("")
         if section:
             lines += [f"# {owner.__doc__}", f"[{section}]"]
-        for declared in _declared_in(section, owner):
+        for declared in declared_in(section, owner):
             lines += [f"# {line}" for line in declared.comment.splitlines()]
             lines += [
                 f"# Allowed: {declared.check.allowed}.",
                 f"# Variable: {declared.env}.",
-                f"#{declared.key} = {_toml(declared.default)}",
+                f"#{declared.key} = {toml(declared.default)}",
             ]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return str(value) if isinstance(value, int) else '"' + value.replace("\\", "\\\\") + '"'
+    return "\n".join([*lines, "", *flavours.example()]) + "\n"

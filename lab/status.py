@@ -10,11 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lab import switching, versions
+from lab.backends import is_ksmbd
 from lab.errors import LabFailed
 from lab.nodes.model import NodeError
 from lab.nodes.registry import backend, container
 from lab.probe import Negotiated, ProbeError, negotiate
-from lab.settings import BACKENDS, NODES
 
 if TYPE_CHECKING:
     from lab.session import Lab
@@ -59,16 +59,17 @@ class LabStatus:
 def status(lab: Lab) -> LabStatus:
     """Ask every node, all at once."""
     containers = lab.engine.containers()
-    with ThreadPoolExecutor(2 * len(NODES)) as pool:
+    names = lab.settings.nodes
+    with ThreadPoolExecutor(2 * len(names)) as pool:
         active = pool.submit(_active, lab) if "front" in containers else None
         answers = {
             name: pool.submit(_probe, lab, name)
-            for name in ("front", *BACKENDS)
+            for name in ("front", *lab.settings.backends)
             if _runs(containers, name)
         }
         asked = {
             name: pool.submit(versions.ask, name, partial(_node, lab, name))
-            for name in NODES
+            for name in names
             if _runs(containers, name)
         }
         nodes = tuple(
@@ -78,7 +79,7 @@ def status(lab: Lab) -> LabStatus:
                 answers[name].result() if name in answers else "",
                 asked[name].result() if name in asked else {},
             )
-            for name in NODES
+            for name in names
         )
         answered = {name: future.result() for name, future in answers.items()}
         active_name = active.result() if active else ""
@@ -101,7 +102,7 @@ def _runs(containers: Mapping[str, Any], name: str) -> bool:
 
 
 def _node(lab: Lab, name: str) -> Any:
-    in_guest = name == "ksmbd"
+    in_guest = is_ksmbd(name)
     return backend(lab.engine, lab.paths, name) if in_guest else container(lab.engine, name)
 
 

@@ -10,16 +10,16 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from lab.backends import of_service, service
 from lab.errors import LabFailed
 from lab.nodes.model import Node, NodeError, check
 from lab.probe import Negotiated, ProbeError, negotiate
-from lab.settings import BACKENDS
 
 if TYPE_CHECKING:
     from lab.session import Lab
@@ -112,7 +112,7 @@ def parse_state(text: str) -> dict[str, Server]:
         if row["pxname"] == PROXY
     }
     return {
-        row["srv_name"]: Server(
+        of_service(row["srv_name"]): Server(
             not int(row["srv_admin_state"]) & _FORCED_MAINTENANCE,
             sessions.get(row["srv_name"], 0),
         )
@@ -121,15 +121,15 @@ def parse_state(text: str) -> dict[str, Server]:
     }
 
 
-def switch_commands(target: str) -> list[str]:
-    """What makes `target` the only backend, in the words of the runtime API.
+def switch_commands(target: str, backends: Iterable[str]) -> list[str]:
+    """What makes `target` the only one of `backends`, in the words of the runtime API.
 
     The others go first: for the moment between, nobody is led to, rather than two.
     """
-    others = [backend for backend in BACKENDS if backend != target]
-    words = [f"set server {PROXY}/{backend} state maint" for backend in others]
-    words += [f"set server {PROXY}/{target} state ready"]
-    words += [f"shutdown sessions server {PROXY}/{backend}" for backend in others]
+    others = [service(backend) for backend in backends if backend != target]
+    words = [f"set server {PROXY}/{other} state maint" for other in others]
+    words += [f"set server {PROXY}/{service(target)} state ready"]
+    words += [f"shutdown sessions server {PROXY}/{other}" for other in others]
     return words
 
 
@@ -150,9 +150,11 @@ def active_of(states: Mapping[str, Server]) -> str:
     return active[0] if len(active) == 1 else ""
 
 
-def activate(front: Node, target: str) -> None:
-    """Make `target` the one backend of the front, and shut what is connected to any other."""
-    complaints = runtime(front, switch_commands(target)).strip()
+def activate(front: Node, target: str, known: Collection[str]) -> None:
+    """Make `target` the one of the `known` backends of the front; shut connections to others."""
+    if target not in known:
+        raise LabFailed(f"the front does not know {target} yet", "lab up")
+    complaints = runtime(front, switch_commands(target, known)).strip()
     if complaints:
         raise LabFailed(f"HAProxy refused the switch to {target}: {complaints}")
 
@@ -201,7 +203,7 @@ def switch(lab: Lab, target: str, front: Node) -> Switched:
     before = servers(front)
     old = active_of(before)
     try:
-        activate(front, target)
+        activate(front, target, before)
         proof = prove(target, lambda: negotiate(host, port, STEP_DEADLINE_S), direct)
         if not proof.holds:
             raise LabFailed(
@@ -212,7 +214,7 @@ def switch(lab: Lab, target: str, front: Node) -> Switched:
     except BaseException:
         if old:
             with suppress(LabFailed):  # what failed first is what the user must know
-                activate(front, old)
+                activate(front, old, before)
         raise
     lab.state.set("active", target)
     shut = sum(server.sessions for name, server in before.items() if name != target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lab import backends
 from lab.settings import Settings
 
 SHARE_ROOT = "/srv/share"
@@ -44,10 +45,10 @@ def container_target(
     """The target of one backend in the lab's network: direct, or at the front's address."""
     return Target(
         name=backend,
-        host=FRONT_ALIAS if through_front else backend,
+        host=FRONT_ALIAS if through_front else backends.service(backend),
         port=SMB_PORT,
         share=settings.share.name,
         user=settings.share.user,
         password=password,
-        scale=SCALES.get(accelerator, 1.0) if backend == "ksmbd" else 1.0,
+        scale=SCALES.get(accelerator, 1.0) if backends.is_ksmbd(backend) else 1.0,
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from lab.backends import kind
 from lab.nodes.model import Completed, Node, NodeError
 
 DEADLINE_S = 8.0
@@ -56,7 +57,7 @@ QUESTIONS: Mapping[str, Question] = {
 
 def ask(name: str, node: Callable[[], Node]) -> dict[str, str]:
     """The versions on a node; {} if it cannot be asked now."""
-    question = QUESTIONS[name]
+    question = QUESTIONS[kind(name)]
     try:
         return question.read(node().run(question.argv, deadline=DEADLINE_S))
     except NodeError:

@@ -144,13 +144,13 @@ class LabProgram(Program):
 
 def argument_values(command: Command, name: str) -> Sequence[str]:
     """The values that completion offers for an argument or option."""
-    from lab.settings import BACKENDS
+    from lab.cli import names
 
     for positional in command.positionals:
         if positional.name == name and positional.values:
             return positional.values
     if name == "server":
-        return BACKENDS
+        return names.servers()
     if name == "run":
         return _run_names()
     offered = OFFERED.get((command.name, name))
@@ -175,9 +175,9 @@ def _run_names() -> list[str]:
 
 
 def _what_to_compare() -> list[str]:
-    from lab.settings import BACKENDS
+    from lab.cli import names
 
-    return [*_scenario_names(), *BACKENDS, *_run_names()]
+    return [*_scenario_names(), *names.servers(), *_run_names()]
 
 
 # (command, argument) -> the words that it may be

@@ -8,11 +8,11 @@ Invoke cannot misread: `task --flag=value …`. Pure: words and a table in, word
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from lab.declaring import suggestion
 from lab.errors import UsageError
-from lab.settings import suggestion
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,19 @@ class Flag:
 
 @dataclass(frozen=True)
 class Positional:
-    """An argument without a flag; `values` are all it may be, where that is known."""
+    """An argument without a flag; `values` are all it may be, where that is known.
+
+    `look_up` gives them where they depend on the lab, whose settings are read only when needed.
+    """
 
     name: str
-    values: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
     variadic: bool = False
+    look_up: Callable[[], Sequence[str]] | None = None
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(self.look_up()) if self.look_up else self.fixed
 
 
 @dataclass(frozen=True)

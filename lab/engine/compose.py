@@ -46,14 +46,23 @@ def child_environment(environ: Mapping[str, str], env_file: str) -> dict[str, st
 
 
 class Compose:
-    """One project: docker-compose.yml in `root` with the variables of `env_file`."""
+    """One project: docker-compose.yml in `root` with the variables of `env_file`.
+
+    `more` are files that add to it, as far as they exist.
+    """
 
     def __init__(
-        self, project: str, root: Path, env_file: Path, command: Sequence[str] | None = None
+        self,
+        project: str,
+        root: Path,
+        env_file: Path,
+        command: Sequence[str] | None = None,
+        more: Sequence[Path] = (),
     ) -> None:
         self.project = project
         self.root = root
         self.env_file = env_file
+        self.files = [root / "docker-compose.yml", *(file for file in more if file.exists())]
         found = list(command) if command else find_command()
         if found is None:
             raise LabFailed(*MISSING)
@@ -65,7 +74,7 @@ class Compose:
             *self.command,
             *("--project-name", self.project),
             *("--project-directory", str(self.root)),
-            *("--file", str(self.root / "docker-compose.yml")),
+            *(word for file in self.files for word in ("--file", str(file))),
             *("--env-file", str(self.env_file)),
             *words,
         ]

@@ -237,6 +237,10 @@ class Engine:
 
     # ------------------------------------------------------------ removing
 
+    def remove(self, node: str) -> None:
+        """Remove a node's container, running or not."""
+        self._act(node, "remove_container", force=True, v=True)
+
     def left_over(self, name: str) -> list[str]:
         """Return what exists with that lab's label: `container x`, `network x`, `volume x`."""
         filters = self._filter(name)

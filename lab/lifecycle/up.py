@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from lab import render, secrets
+from lab import backends, render, secrets
+from lab.flavours import folders
 from lab.lifecycle import names, ports
 from lab.lifecycle.waiting import Healthy, Waiter
-from lab.settings import NODES
 from lab.state import write_atomically
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class Up:
         }
 
 
-def up(lab: Lab) -> Up:
-    """Bring the lab up; the caller holds the lock."""
+def up(lab: Lab, servers: Collection[str] = ()) -> Up:
+    """Bring the lab up, or of its servers only these; the caller holds the lock."""
     from lab.engine.accelerator import resolve
     from lab.engine.base import ensure_base
     from lab.engine.bootstrap import Install, ensure_engine
@@ -55,10 +55,14 @@ def up(lab: Lab) -> Up:
     begin = time.monotonic()
     progress, settings, paths = lab.progress, lab.settings, lab.paths
     say = progress.say
+    nodes = wanted_nodes(settings.nodes, servers)
     with progress.step("render", "Rendering the servers' files"):
         secrets.ensure(paths.secrets)
         for line in changes(render.render(paths, settings, lab.environ)):
             say(line)
+        for backend in filter(backends.is_ksmbd, settings.backends):
+            # Compose would make it, as root.
+            folders.of_backend(paths, backend).override.mkdir(parents=True, exist_ok=True)
     with progress.step("engine", "Finding the container engine"):
         ensure_engine(cast(Install, settings.engine.install), say)
     _require_port(lab)
@@ -67,23 +71,59 @@ def up(lab: Lab) -> Up:
     with progress.step("base_image", "Getting the base image"):
         ensure_base(settings.debian.suite, settings.debian.mirror, say)
     with progress.step("images", "Building the images"):
-        built = ensure_images(paths.rendered, NODES, settings.name, say) or {}
+        built = ensure_images(paths.rendered, images(nodes), settings.name, say) or {}
     with progress.step("accelerator_probe", "Choosing the guest's accelerator"):
         accelerator, reason = resolve(settings, lab.state, say)
         lab.state.set("running_accelerator", {"kind": accelerator, "reason": reason})
         render.write_compose_environment(paths, settings, accelerator)
     started = time.monotonic()
     with progress.step("compose_up", "Starting the containers"):
-        Compose(settings.name, paths.root, paths.compose_env).up(NODES)
-    active = lab.remembered_backend
+        compose = Compose(
+            settings.name, paths.root, paths.compose_env, more=[paths.compose_flavours]
+        )
+        compose.up([backends.service(node) for node in nodes])
+        _remove_undeclared(lab)
+    active = _active(lab, nodes)
     with progress.step("answering", "Waiting until every node answers"):
-        healthy = Waiter(lab, accelerator, active, started).wait()
+        healthy = Waiter(lab, accelerator, active, started, nodes).wait()
     lab.state.set("active", active)
     seconds = {**progress.seconds, "total": time.monotonic() - begin}
     done = Up(seconds, built, healthy, accelerator, reason, active)
     text = json.dumps(done.timings(), indent=2) + "\n"
     write_atomically(paths.timings, text.encode())
     return done
+
+
+def wanted_nodes(nodes: Sequence[str], servers: Collection[str]) -> tuple[str, ...]:
+    """Which of the lab's nodes come up: with `servers`, those and what every run needs."""
+    return tuple(
+        node for node in nodes if not servers or node in servers or node in ("front", "client")
+    )
+
+
+def images(nodes: Iterable[str]) -> list[str]:
+    """The images that nodes run; flavours share ksmbd's, from which their guests are made too."""
+    return list(dict.fromkeys(backends.kind(node) for node in nodes))
+
+
+def _active(lab: Lab, nodes: Sequence[str]) -> str:
+    """The backend to lead the front to: the one of before, unless it does not run."""
+    before = lab.remembered_backend
+    containers = lab.engine.containers()
+    running = [
+        name
+        for name in lab.settings.backends
+        if name in nodes or (name in containers and containers[name].state == "running")
+    ]
+    return before if before in running else next(iter(running), before)
+
+
+def _remove_undeclared(lab: Lab) -> None:
+    """Remove nodes of flavours that lab.toml had when they came up, and has no more."""
+    for node in lab.engine.containers():
+        if backends.flavour(node) and node not in lab.settings.nodes:
+            lab.engine.remove(node)
+            lab.progress.say(f"{node}: removed, lab.toml declares it no more")
 
 
 def changes(rendered: Iterable[render.Rendered]) -> list[str]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lab import switching
+from lab.backends import is_ksmbd
 from lab.errors import LabError, LabFailed
 from lab.nodes.registry import container
 from lab.probe import ProbeError, negotiate
@@ -51,7 +53,11 @@ class Healthy:
     """Seconds from the start of the containers until each node answered."""
 
     seconds: Mapping[str, float]
-    guest_replaced: bool
+    replaced: tuple[str, ...]  # the ksmbd nodes whose guest had to be replaced
+
+    @property
+    def guest_replaced(self) -> bool:
+        return bool(self.replaced)
 
 
 def last_lines(text: str, count: int = CONSOLE_LINES) -> list[str]:
@@ -69,25 +75,23 @@ def panic_line(console: str) -> str:
 class Waiter:
     """Polls the nodes of one `lab up`."""
 
-    def __init__(self, lab: Lab, accelerator: str, active: str, started: float) -> None:
+    def __init__(
+        self, lab: Lab, accelerator: str, active: str, started: float, nodes: Iterable[str]
+    ) -> None:
         self._lab = lab
         self._active = active
+        self._nodes = tuple(nodes)
         self._started = started  # monotonic
-        self._started_at = time.time()
+        now = time.time()
+        self._started_at = dict.fromkeys(self._nodes, now)
         self._stop = threading.Event()
         self._guest_deadline_s = GUEST_DEADLINE_S[accelerator]
-        self._guest_replaced = False
-        self._guest_restarts: int | None = None  # by the engine, as first seen
+        self._replaced: list[str] = []
+        self._guest_restarts: dict[str, int] = {}  # by the engine, as first seen
 
     def wait(self) -> Healthy:
         """Return when all nodes are healthy; raise what the first failing one raised."""
-        tasks: dict[str, Callable[[], None]] = {
-            "samba": lambda: self._wait_for_container("samba"),
-            "py": lambda: self._wait_for_container("py"),
-            "ksmbd": self._wait_for_guest,
-            "front": self._wait_for_front,
-            "client": self._wait_for_client,
-        }
+        tasks = {name: partial(self._task_of(name), name) for name in self._nodes}
         with ThreadPoolExecutor(len(tasks)) as pool:
             try:
                 futures = {name: pool.submit(self._timed, task) for name, task in tasks.items()}
@@ -95,10 +99,16 @@ class Waiter:
                 self._raise_first(futures)
                 return Healthy(
                     {name: future.result() for name, future in futures.items()},
-                    self._guest_replaced,
+                    tuple(self._replaced),
                 )
             finally:
                 self._stop.set()
+
+    def _task_of(self, name: str) -> Callable[[str], None]:
+        if is_ksmbd(name):
+            return self._wait_for_guest
+        others = {"front": self._wait_for_front, "client": self._wait_for_client}
+        return others.get(name, self._wait_for_container)
 
     @staticmethod
     def _raise_first(futures: Mapping[str, Future[float]]) -> None:
@@ -113,53 +123,50 @@ class Waiter:
     def _wait_for_container(self, name: str) -> None:
         self._poll(name, CONTAINER_DEADLINE_S, lambda timeout: self._probe(name, timeout))
 
-    def _wait_for_client(self) -> None:
-        self._poll("client", CONTAINER_DEADLINE_S, lambda timeout: self._require_running("client"))
+    def _wait_for_client(self, name: str) -> None:
+        self._poll(name, CONTAINER_DEADLINE_S, lambda timeout: self._require_running(name))
 
-    def _wait_for_front(self) -> None:
+    def _wait_for_front(self, name: str) -> None:
         """Lead the front to the backend that was active before, then ask through it."""
         front = container(self._lab.engine, "front")
 
         def lead(timeout: float) -> None:
-            if switching.active_of(switching.servers(front)) != self._active:
-                switching.activate(front, self._active)
+            known = switching.servers(front)
+            if switching.active_of(known) != self._active:
+                switching.activate(front, self._active, known)
 
-        self._poll("front", CONTAINER_DEADLINE_S, lead)
-        through = self._guest_deadline_s * 2 if self._active == "ksmbd" else CONTAINER_DEADLINE_S
-        self._poll("front", through, lambda timeout: self._probe("front", timeout))
+        self._poll(name, CONTAINER_DEADLINE_S, lead)
+        through = self._guest_deadline_s * 2 if is_ksmbd(self._active) else CONTAINER_DEADLINE_S
+        self._poll(name, through, lambda timeout: self._probe(name, timeout))
 
-    def _wait_for_guest(self) -> None:
-        self._restarted_by_engine()
+    def _wait_for_guest(self, name: str) -> None:
+        self._restarted_by_engine(name)
         for attempt in ("first", "second"):
             try:
-                self._poll(
-                    "ksmbd", self._guest_deadline_s, lambda timeout: self._probe("ksmbd", timeout)
-                )
+                self._poll(name, self._guest_deadline_s, lambda timeout: self._probe(name, timeout))
                 return
             except NotAnswering as error:
                 if attempt == "second":
                     raise
-                self._replace_guest(error)
+                self._replace_guest(name, error)
 
-    def _replace_guest(self, error: NotAnswering) -> None:
+    def _replace_guest(self, name: str, error: NotAnswering) -> None:
         say = self._lab.progress.say
-        console = self._lab.engine.logs("ksmbd", since=self._started_at)
+        console = self._lab.engine.logs(name, since=self._started_at[name])
         say(f"{error.message}; the guest's console ends with:")
         for line in last_lines(console):
             say(f"  | {line}")
         say("a new guest takes its place")
-        self._guest_replaced = True
-        self._started_at = time.time()
-        if not self._restarted_by_engine():
-            self._lab.engine.restart("ksmbd")
+        self._replaced.append(name)
+        self._started_at[name] = time.time()
+        if not self._restarted_by_engine(name):
+            self._lab.engine.restart(name)
 
-    def _restarted_by_engine(self) -> bool:
+    def _restarted_by_engine(self, name: str) -> bool:
         """Whether the engine has made a new guest already, because the old one had ended."""
-        info = self._lab.engine.containers().get("ksmbd")
+        info = self._lab.engine.containers().get(name)
         count = info.restart_count if info else 0
-        if self._guest_restarts is None:
-            self._guest_restarts = count
-        return count > self._guest_restarts
+        return count > self._guest_restarts.setdefault(name, count)
 
     def _probe(self, name: str, timeout: float) -> None:
         lab = self._lab
@@ -198,16 +205,16 @@ class Waiter:
             raise self._failure(name, "has no container any more")
         if info.state in ("exited", "dead"):
             raise self._failure(name, f"ended with exit code {info.exit_code}")
-        if name != "ksmbd" and info.restart_count >= ENOUGH_RESTARTS:
+        if not is_ksmbd(name) and info.restart_count >= ENOUGH_RESTARTS:
             raise self._failure(name, f"ends again and again, with exit code {info.exit_code}")
-        if name == "ksmbd" and not self._guest_replaced:
-            panic = panic_line(self._lab.engine.logs(name, since=self._started_at))
+        if is_ksmbd(name) and name not in self._replaced:
+            panic = panic_line(self._lab.engine.logs(name, since=self._started_at[name]))
             if panic:
-                raise NotAnswering(f"the ksmbd guest crashed: {panic}")
+                raise NotAnswering(f"the {name} guest crashed: {panic}")
 
     def _failure(self, name: str, what: str) -> NotAnswering:
-        if name == "ksmbd":
-            return NotAnswering(f"the ksmbd guest {what}", "lab logs ksmbd shows its console")
+        if is_ksmbd(name):
+            return NotAnswering(f"the {name} guest {what}", f"lab logs {name} shows its console")
         lines = last_lines(self._log(name))
         shown = "".join(f"\n    | {line}" for line in lines)
         said = f"; its log ends with:{shown}" if lines else "; its log is empty"
@@ -215,6 +222,6 @@ class Waiter:
 
     def _log(self, name: str) -> str:
         try:
-            return self._lab.engine.logs(name, since=self._started_at)
+            return self._lab.engine.logs(name, since=self._started_at[name])
         except LabError:
             return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lab.backends import is_ksmbd
 from lab.nodes.container import ContainerNode
 from lab.nodes.model import Node
 from lab.paths import LabPaths
@@ -22,7 +23,7 @@ def container(engine: Engine, name: str) -> Node:
 
 def backend(engine: Engine, paths: LabPaths, name: str) -> Node:
     """Where server-side actions of a backend happen: its container; for ksmbd, the guest."""
-    if name != "ksmbd":
+    if not is_ksmbd(name):
         return ContainerNode(engine, name)
     from lab.nodes.ssh import SshNode
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
+from lab.declaring import suggestion
 from lab.errors import UsageError
 from lab.scenarios.model import Scenario
-from lab.settings import suggestion
 
 # What rests on CHANGE_NOTIFY, or on what a parked request rests on: compounds, credits, sessions.
 # No test that needs Kerberos.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lab.declaring import suggestion
 from lab.errors import UsageError
 from lab.scenarios.model import CompletionFilter
-from lab.settings import suggestion
 
 PREFIX = "FILE_NOTIFY_CHANGE_"
 

@@ -68,6 +68,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_usage_error_exits_2_with_cause_and_remedy_on_stderr(
+    root: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run("switch", "sambo") == 2

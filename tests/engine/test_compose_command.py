@@ -52,6 +52,14 @@ def test_the_project_does_not_depend_on_the_working_directory() -> None:
         assert words[words.index(option) + 1] == value
 
 
+def test_files_that_exist_add_to_the_topology(tmp_path: Path) -> None:
+    more = [tmp_path / "flavours.yml", tmp_path / "absent.yml"]
+    more[0].touch()
+    words = compose.Compose("lab", Path("/r"), Path("/e"), ["dc"], more=more).arguments()
+    files = [words[at + 1] for at, word in enumerate(words) if word == "--file"]
+    assert files == ["/r/docker-compose.yml", str(more[0])]
+
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

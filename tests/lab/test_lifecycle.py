@@ -17,7 +17,7 @@ import pytest
 from lab.errors import LabFailed
 from lab.lifecycle import names, ports, waiting
 from lab.lifecycle.down import down, names_to_remove
-from lab.lifecycle.up import changes
+from lab.lifecycle.up import changes, images, wanted_nodes
 from lab.paths import LabPaths, default_name
 from lab.probe import ProbeError
 from lab.progress import Progress
@@ -134,6 +134,16 @@ def test_changes_are_named_while_they_are_few() -> None:
     assert changes(rendered) == ["changed: samba: etc/smb.conf", "changed: py: 9 files"]
 
 
+def test_named_servers_come_up_with_what_every_run_needs() -> None:
+    nodes = ("front", "samba", "ksmbd", "ksmbd@sid", "py", "client")
+    assert wanted_nodes(nodes, ["ksmbd@sid"]) == ("front", "ksmbd@sid", "client")
+    assert wanted_nodes(nodes, []) == nodes
+
+
+def test_flavours_share_an_image() -> None:
+    assert images(["front", "ksmbd", "ksmbd@sid", "client"]) == ["front", "ksmbd", "client"]
+
+
 def test_a_crash_is_found_on_the_console() -> None:
     console = "booting\n[  3.1] Kernel panic - not syncing: sysrq triggered crash\n[ 3.2] more\n"
     assert waiting.panic_line(console).startswith("[  3.1] Kernel panic")
@@ -178,7 +188,7 @@ class Waits:
         monkeypatch.setattr(waiting, "GUEST_DEADLINE_S", {"tcg": 0.2})
         monkeypatch.setattr(waiting, "negotiate", lambda host, port, timeout: answers(host))
         monkeypatch.setattr(waiting.switching, "servers", lambda front: {})
-        monkeypatch.setattr(waiting.switching, "activate", lambda front, name: None)
+        monkeypatch.setattr(waiting.switching, "activate", lambda front, name, known: None)
         self.lines: list[str] = []
         lab = SimpleNamespace(
             engine=engine,
@@ -186,7 +196,7 @@ class Waits:
             front_address=lambda: ("front", 1),
             direct_address=lambda name: (name, 1),
         )
-        self.waiter = waiting.Waiter(lab, "tcg", "samba", time.monotonic())  # type: ignore[arg-type]
+        self.waiter = waiting.Waiter(lab, "tcg", "samba", time.monotonic(), NODES)  # type: ignore[arg-type]
 
 
 def silent(*nodes: str) -> Callable[[str], None]:

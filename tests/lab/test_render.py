@@ -12,6 +12,8 @@ from lab.errors import LabFailed, UsageError
 from lab.paths import LabPaths
 from lab.settings import Settings, load
 
+ROOT = Path(__file__).resolve().parents[2]
+TOPOLOGY = "templates/compose/flavours.yml.j2"
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
 
@@ -193,3 +195,67 @@ def test_no_secret_reaches_a_rendered_file(paths: LabPaths) -> None:
     for file in paths.dot_lab.rglob("*"):
         if file.is_file() and paths.secrets not in file.parents:
             assert password not in file.read_text()
+
+
+FLAVOURS = """
+[flavours.sid]
+suite = "sid"
+memory = 384
+[flavours.mine]
+debug = "smb"
+"""
+
+
+@pytest.fixture
+def flavoured(paths: LabPaths) -> LabPaths:
+    write(paths.settings_file, FLAVOURS)
+    write(paths.templates / "ksmbd/etc/guest.env.j2", "DEBUG={{ settings.ksmbd.debug }}\n")
+    write(paths.templates / "ksmbd/Dockerfile.j2", "FROM x\n")
+    write(paths.templates / "front/etc/cfg.j2", "{{ settings.backends | map('string') | list }}\n")
+    write(paths.templates / "compose/flavours.yml.j2", (ROOT / TOPOLOGY).read_text())
+    return paths
+
+
+def test_a_flavour_has_a_configuration_and_shares_the_image(flavoured: LabPaths) -> None:
+    planned = render.plan(flavoured, settings(flavoured), {})
+    assert planned["ksmbd/etc/guest.env"].data == b"DEBUG=\n"
+    assert planned["ksmbd@sid/etc/guest.env"].data == b"DEBUG=\n"
+    assert planned["ksmbd@mine/etc/guest.env"].data == b"DEBUG=smb\n"
+    assert {path for path in planned if path.startswith("ksmbd@mine/")} == {
+        "ksmbd@mine/etc/guest.env"
+    }
+    assert not any(path.startswith("compose/") for path in planned)
+
+
+def test_the_topology_of_flavours(flavoured: LabPaths) -> None:
+    chosen = settings(flavoured, LAB_NAME="one")
+    render.render(flavoured, chosen, {})
+    render.write_compose_environment(flavoured, chosen, "tcg")
+    text = flavoured.compose_flavours.read_text()
+    assert [line for line in text.splitlines() if line.startswith("  ksmbd-")] == [
+        "  ksmbd-sid:",
+        "  ksmbd-mine:",
+    ]
+    sid, mine = text.split("  ksmbd-mine:")
+    assert 'org.notify-lab.node: "ksmbd@sid"' in sid
+    assert 'LAB_KSMBD_MEMORY: "384"' in sid
+    assert 'LAB_KSMBD_MEMORY: "256"' in mine
+    assert "./.lab/flavours/sid/guest:/usr/local/share/lab/guest:ro" in sid
+    assert "/guest:" not in mine  # it runs the kernel of the image
+    for part in (sid, mine):
+        assert "cap_drop: [ALL]" in part
+        assert part.count("127.0.0.1::") == 2
+
+
+def test_another_kernel_makes_another_container(flavoured: LabPaths) -> None:
+    chosen = settings(flavoured)
+    before = render.compose_flavours(flavoured, chosen)
+    write(flavoured.flavours / "sid/guest/guest.json", "{}")
+    assert render.compose_flavours(flavoured, chosen) != before
+
+
+def test_without_flavours_there_is_no_second_file(flavoured: LabPaths) -> None:
+    render.write_compose_environment(flavoured, settings(flavoured), "tcg")
+    flavoured.settings_file.unlink()
+    render.write_compose_environment(flavoured, settings(flavoured), "tcg")
+    assert not flavoured.compose_flavours.exists()

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from lab import switching
+from lab.backends import BACKENDS
 from lab.errors import LabFailed
 from lab.nodes.model import Completed, NodeError
 from lab.probe import Negotiated, ProbeError
@@ -57,13 +58,28 @@ def test_two_ready_backends_are_no_answer() -> None:
 
 
 def test_the_others_go_before_the_target_comes_and_lose_their_sessions() -> None:
-    assert switching.switch_commands("py") == [
+    assert switching.switch_commands("py", BACKENDS) == [
         "set server active/samba state maint",
         "set server active/ksmbd state maint",
         "set server active/py state ready",
         "shutdown sessions server active/samba",
         "shutdown sessions server active/ksmbd",
     ]
+
+
+def test_a_flavour_is_told_to_haproxy_by_its_service_and_read_back_by_its_name() -> None:
+    words = switching.switch_commands("ksmbd@sid", ("samba", "ksmbd@sid"))
+    assert words[:2] == [
+        "set server active/samba state maint",
+        "set server active/ksmbd-sid state ready",
+    ]
+    text = STATE.replace("ksmbd", "ksmbd-sid")
+    assert switching.parse_state(text)["ksmbd@sid"] == Server(False, 0)
+
+
+def test_a_flavour_that_the_front_was_not_started_with_is_refused() -> None:
+    with pytest.raises(LabFailed, match=r"the front does not know ksmbd@sid yet\n  lab up"):
+        switching.activate(Front(Completed(0, b"", b"")), "ksmbd@sid", BACKENDS)
 
 
 class Front:
@@ -88,14 +104,14 @@ class Front:
 
 def test_silence_is_consent() -> None:
     front = Front(Completed(0, b"\n\n\n\n\n", b""))
-    switching.activate(front, "py")
-    assert front.said == [["runtime-api", *switching.switch_commands("py")]]
+    switching.activate(front, "py", BACKENDS)
+    assert front.said == [["runtime-api", *switching.switch_commands("py", BACKENDS)]]
 
 
 def test_a_refusal_of_the_runtime_api_is_shown() -> None:
     front = Front(Completed(0, b"\nNo such server.\n\n", b""))
     with pytest.raises(LabFailed, match=r"refused the switch to py: No such server\."):
-        switching.activate(front, "py")
+        switching.activate(front, "py", BACKENDS)
 
 
 def test_a_runtime_api_that_cannot_be_reached_is_an_error() -> None:

@@ -6,14 +6,14 @@ import os
 import sys
 from typing import Any
 
+from lab.cli import names
 from lab.cli.registry import command
 from lab.cli.words import Positional
-from lab.settings import NODES
 
 
 @command(
     "logs",
-    positional=Positional("node", NODES),
+    positional=Positional("node", look_up=names.nodes),
     flags={
         "follow": "go on printing what comes, until Ctrl-C",
         "tail": "only the last N lines",

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.cli import names as known_names
 from lab.cli.commands.evidence import runs_folder
 from lab.cli.output import console, print_json
 from lab.cli.registry import command
 from lab.cli.words import Positional, check_value
-from lab.settings import BACKENDS
 
 MOST_ROUNDS = 1000
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     "run-scenarios",
     positional=Positional("names", variadic=True),
     flags={
-        "server": "these servers, directly, past the front: samba, ksmbd, py, or several as a,b",
+        "server": "these servers, directly, past the front: samba, ksmbd, py, ksmbd@FLAVOUR, or "
+        "several as a,b",
         "all": "every server, directly",
         "embedded": "against notify_server on this machine: no Docker, no root",
         "repeat": "run everything N times; each cell then tells how stable it is",
@@ -126,14 +127,15 @@ def _chosen_servers(given: Sequence[str], every: bool, embedded: bool) -> list[s
     from lab.errors import UsageError
 
     words = [word for value in given for word in value.split(",") if word]
+    servers = known_names.servers() if words or every else ()
     for word in words:
-        check_value("server", word, BACKENDS)
+        check_value("server", word, servers)
     if embedded and (words or every):
         raise UsageError(
             "--embedded runs notify_server alone; it goes with neither --server nor --all",
             "lab run-scenarios --embedded, or lab run-scenarios --server py",
         )
-    return [name for name in BACKENDS if every or name in words]
+    return [name for name in servers if every or name in words]
 
 
 def _list(chosen: Sequence[Scenario], as_json: bool) -> None:

@@ -7,9 +7,10 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+from lab.backends import is_ksmbd
+from lab.cli import names
 from lab.cli.registry import command
 from lab.cli.words import Positional
-from lab.settings import NODES
 
 if TYPE_CHECKING:
     from lab.session import Lab
@@ -27,7 +28,7 @@ SSH_OPTIONS = (
 
 @command(
     "shell",
-    positional=Positional("node", NODES),
+    positional=Positional("node", look_up=names.nodes),
     examples=(
         ("lab shell samba", "a shell in smbd's container"),
         ("lab shell ksmbd", "a shell in the guest, where ksmbd runs"),
@@ -43,7 +44,7 @@ def shell(context: Any, node: str) -> int:
 
     lab = Lab.open()
     lab.require_running(node)
-    argv = guest_argv(lab) if node == "ksmbd" else container_argv(lab, node)
+    argv = guest_argv(lab, node) if is_ksmbd(node) else container_argv(lab, node)
     sys.stdout.flush()
     os.execvp(argv[0], argv)  # noqa: S606 - no shell: just this
 
@@ -56,7 +57,7 @@ def container_argv(lab: Lab, node: str) -> list[str]:
     return ["docker", "exec", "--interactive", *terminal, container, "sh", "-c", shell]
 
 
-def guest_argv(lab: Lab) -> list[str]:
+def guest_argv(lab: Lab, node: str = "ksmbd") -> list[str]:
     """`ssh` into the guest with the lab's key."""
     from lab.errors import LabFailed
     from lab.nodes.registry import SSH_PORT
@@ -71,7 +72,7 @@ def guest_argv(lab: Lab) -> list[str]:
         "ssh",
         *options,
         *("-i", str(lab.secrets.identity)),
-        *("-p", str(lab.engine.port("ksmbd", SSH_PORT))),
+        *("-p", str(lab.engine.port(node, SSH_PORT))),
         "root@127.0.0.1",
         *([] if sys.stdin.isatty() else ["sh"]),
     ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lab.cli import names
 from lab.cli.output import print_json
 from lab.cli.registry import command
 from lab.cli.words import Positional
-from lab.settings import BACKENDS
 
 if TYPE_CHECKING:
     from lab.session import Lab
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 @command(
     "switch",
-    positional=Positional("server", BACKENDS),
+    positional=Positional("server", look_up=names.servers),
     flags={"json": "print it as JSON"},
     examples=(
         ("lab switch ksmbd", "ksmbd answers at the lab's address from now on"),
         ("lab switch py", "notify_server, the reference"),
+        ("lab switch ksmbd@sid", "the flavour that [flavours.sid] in lab.toml declares"),
     ),
 )
 def switch(context: Any, server: str, json: bool = False) -> int:
