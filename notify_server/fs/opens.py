@@ -25,6 +25,8 @@ _CONFLICTS: Final = (
     (_WRITE, int(ShareAccess.FILE_SHARE_WRITE)),
     (_DELETE, int(ShareAccess.FILE_SHARE_DELETE)),
 )
+_EVERY: Final = range(len(_CONFLICTS))
+_DELETING: Final = 2
 
 
 class OpenFile(Protocol):
@@ -35,16 +37,44 @@ class OpenFile(Protocol):
     stream: str
 
 
-class File:
-    """An inode that is open."""
+class _Use:
+    """How the opens of one stream use it, and what they do not share: a count for each conflict."""
 
-    __slots__ = ("change_time", "delete_pending", "key", "opens", "path")
+    __slots__ = ("denied", "done", "opens")
+
+    def __init__(self) -> None:
+        self.opens = 0
+        self.done = [0] * len(_CONFLICTS)
+        self.denied = [0] * len(_CONFLICTS)
+
+    def count(self, access: int, share: int, by: int) -> None:
+        """An open came (`by` 1) or went (-1)."""
+        self.opens += by
+        for index, (does, granted) in enumerate(_CONFLICTS):
+            if access & does:
+                self.done[index] += by
+            if not share & granted:
+                self.denied[index] += by
+
+    def conflicts(self, index: int, access: int, share: int) -> bool:
+        does, granted = _CONFLICTS[index]
+        return bool(
+            (self.denied[index] and access & does) or (self.done[index] and not share & granted)
+        )
+
+
+class File:
+    """An inode that is open. What its opens do is counted, so that many of them cost no more."""
+
+    __slots__ = ("change_time", "delete_pending", "key", "opens", "path", "uses")
 
     def __init__(self, key: tuple[int, int], path: str) -> None:
         self.key = key
         self.path = path
         """Absolute, as on disk; follows renames made through the stores."""
-        self.opens: list[OpenFile] = []
+        self.opens = 0
+        self.uses: dict[str, _Use] = {}
+        """By stream, for the opens that read, write or delete: the others conflict with nobody."""
         self.delete_pending = False
         self.change_time: tuple[int, int] | None = None
         """A ChangeTime that was set, and the ctime that it stands for: Linux cannot set one."""
@@ -69,31 +99,45 @@ class OpenFiles:
             raise StatusError(NtStatus.STATUS_DELETE_PENDING)
         if not access & _CHECKED:
             return
-        for other in file.opens:
+        for name, use in file.uses.items():
             # Deleting a file takes its streams along, so DELETE on one stream concerns all.
-            concerned = _CHECKED if other.stream == stream else _DELETE
-            if not other.granted_access & _CHECKED:
-                continue
-            for does, granted in _CONFLICTS:
-                if access & does & concerned and not other.share_access & granted:
-                    raise StatusError(NtStatus.STATUS_SHARING_VIOLATION)
-                if other.granted_access & does & concerned and not share & granted:
-                    raise StatusError(NtStatus.STATUS_SHARING_VIOLATION)
+            concerned = _EVERY if name == stream else (_DELETING,)
+            if any(use.conflicts(index, access, share) for index in concerned):
+                raise StatusError(NtStatus.STATUS_SHARING_VIOLATION)
 
     def add(self, key: tuple[int, int], path: str, open_file: OpenFile) -> File:
         file = self._files.get(key)
         if file is None:
             file = self._files[key] = File(key, path)
-        file.opens.append(open_file)
+        file.opens += 1
+        self._count(file, open_file, 1)
         return file
 
     def remove(self, file: File, open_file: OpenFile) -> bool:
         """Whether that was the last one."""
-        file.opens.remove(open_file)
+        file.opens -= 1
+        self._count(file, open_file, -1)
         if file.opens:
             return False
         del self._files[file.key]
         return True
+
+    def rename_stream(self, file: File, open_file: OpenFile, stream: str) -> None:
+        """An open stream has another name from now on."""
+        self._count(file, open_file, -1)
+        open_file.stream = stream
+        self._count(file, open_file, 1)
+
+    def _count(self, file: File, open_file: OpenFile, by: int) -> None:
+        access = int(open_file.granted_access)
+        if not access & _CHECKED:
+            return
+        use = file.uses.get(open_file.stream)
+        if use is None:
+            use = file.uses[open_file.stream] = _Use()
+        use.count(access, int(open_file.share_access), by)
+        if not use.opens:
+            del file.uses[open_file.stream]
 
     def below(self, path: str) -> Iterator[File]:
         """Open files in a directory, at any depth."""
@@ -109,4 +153,4 @@ class OpenFiles:
                 file.path = new
 
     def __len__(self) -> int:
-        return sum(len(file.opens) for file in self._files.values())
+        return sum(file.opens for file in self._files.values())

@@ -137,7 +137,7 @@ class Naming(StoreBase):
                     done(Done.STREAM_REMOVED, key, f"{file}:{handle.stream}"),
                     done(Done.STREAM_ADDED, key, f"{file}:{new}"),
                 )
-            handle.stream = new
+            self.files.rename_stream(handle.file, handle, new)
 
     def link(self, handle: Handle, path: str, replace: bool) -> None:
         local = as_local(handle)
