@@ -148,10 +148,8 @@ def _flavour(name: str, section: Any, source: str) -> FlavourSettings:
             f"write [flavours.{name}] and keys below",
         )
     known = declared(name)
-    section = {
-        key: [value] if (key, value) == ("config", DEBUG) else value
-        for key, value in section.items()
-    }
+    if section.get("config") == DEBUG:
+        section = {**section, "config": [DEBUG]}
     values = {
         key: checked(find(known, key, source), value, source) for key, value in section.items()
     }
