@@ -72,6 +72,11 @@ class ShareSettings:
         """Another account, for what one user may not see of another's; see password2."""
         return f"{self.user[:31]}2"
 
+    @property
+    def brief_user(self) -> str:
+        """An account whose sessions expire, where a server can have one; also with password2."""
+        return f"{self.user[:31]}3"
+
 
 @dataclass(frozen=True)
 class FrontSettings:

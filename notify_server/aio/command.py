@@ -157,6 +157,7 @@ _USER: Final[dict[str, type]] = {
     "uid": int,
     "gid": int,
     "groups": list,
+    "session_seconds": float,
 }
 _BOUNDS: Final[dict[str, type]] = {
     item.name: float if item.name.endswith("seconds") else int for item in fields(Bounds)
@@ -199,16 +200,18 @@ def _read_config(command: Command, path: Path) -> None:
 
 
 def _read_users(command: Command, where: str, table: Any) -> None:
-    """[user.NAME]: a password in a file of its own, and whose rights the user has."""
+    """[user.NAME]: a password in a file of its own, whose rights, how long a session lives."""
     if not isinstance(table, dict):
         raise CommandError(f"{where}: user: must be a table")
-    credentials = {}
+    credentials, lives = {}, {}
     for name, values in table.items():
         here = f"{where}: user.{name}"
         told = _typed(here, values, _USER)
         if "password_file" not in told:
             raise CommandError(f"{here}: needs password_file")
         command.users[name] = _password(told["password_file"], {}, f"{here}.password_file")
+        if "session_seconds" in told:
+            lives[name] = float(told["session_seconds"])
         if "uid" not in told:
             if told.keys() & {"gid", "groups"}:
                 raise CommandError(f"{here}: gid and groups need uid")
@@ -220,6 +223,8 @@ def _read_users(command: Command, where: str, table: Any) -> None:
         credentials[name] = Credentials(told["uid"], gid, frozenset(groups))
     if credentials:
         command.options["credentials"] = credentials
+    if lives:
+        command.options["session_seconds_of"] = lives
 
 
 def _nt_hash(where: str, value: object) -> bytes:

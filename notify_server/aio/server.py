@@ -62,6 +62,8 @@ class Options:
     allow_anonymous: bool = False
     oplocks: bool = True
     session_seconds: float = 0.0
+    session_seconds_of: Mapping[str, float] = field(default_factory=dict)
+    """The same for single users."""
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     """Users who have not this process' rights, but those of a uid and its groups."""
     inline_jobs: bool = True
@@ -247,6 +249,9 @@ class NotifyServer:
                 allow_anonymous=options.allow_anonymous,
                 oplocks=options.oplocks,
                 session_seconds=options.session_seconds,
+                session_seconds_of={
+                    name.lower(): seconds for name, seconds in options.session_seconds_of.items()
+                },
                 credentials={name.lower(): who for name, who in options.credentials.items()},
                 bounds=options.bounds,
             )

@@ -109,6 +109,8 @@ class Config:
     oplocks: bool = True
     session_seconds: float = 0.0
     """Life of a session until the client must authenticate again; 0 is for ever."""
+    session_seconds_of: Mapping[str, float] = field(default_factory=dict)
+    """The same for single users, by lower-cased name."""
     bounds: Bounds = Bounds()
 
     def share(self, name: str) -> Share | None:

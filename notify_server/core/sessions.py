@@ -139,7 +139,8 @@ def _more(request: Request, session: Session, step: Step) -> Reply:
 
 
 def _start_clock(request: Request, session: Session) -> None:
-    seconds = request.connection.server.config.session_seconds
+    config = request.connection.server.config
+    seconds = config.session_seconds_of.get(session.owner, config.session_seconds)
     session.expires_at = request.now + seconds if seconds else None
 
 

@@ -109,13 +109,14 @@ def test_a_user_with_a_uid_has_its_rights(tmp_path: Path) -> None:
     config = tmp_path / "config"
     config.write_text(
         f'[user.second]\npassword_file = "{password}"\nuid = 1001\ngroups = [7]\n'
-        f'[user.third]\npassword_file = "{password}"\n'
+        f'[user.third]\npassword_file = "{password}"\nsession_seconds = 2\n'
         f'[share.TEST]\npath = "{tmp_path}"\n'
     )
     command, _ready = parse(["--config", str(config)], {})
     assert command.users == {"second": "secret2", "third": "secret2"}
     who = Credentials(1001, 1001, frozenset({7}))
     assert command.options["credentials"] == {"second": who}
+    assert command.options["session_seconds_of"] == {"third": 2.0}
 
 
 @pytest.mark.parametrize(

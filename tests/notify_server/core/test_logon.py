@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 
@@ -205,8 +206,13 @@ def test_failing_to_log_on_again_ends_the_session() -> None:
     assert talk.call(TREE_DISCONNECT, EMPTY).status == SESSION_DELETED
 
 
-def test_an_expired_session_keeps_what_is_pending_and_refuses_what_is_new() -> None:
-    world = World(config={"session_seconds": 60.0})
+@pytest.mark.parametrize(
+    "config", [{"session_seconds": 60.0}, {"session_seconds_of": {"tester": 60.0}}]
+)
+def test_an_expired_session_keeps_what_is_pending_and_refuses_what_is_new(
+    config: dict[str, Any],
+) -> None:
+    world = World(config=config)
     talk = world.ready()
     file_id = talk.open("")
     talk.park(file_id)
