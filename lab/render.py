@@ -40,7 +40,7 @@ EXTRAS: Mapping[str, Mapping[str, str]] = {
         "lab/__init__.py": "lab/__init__.py",
         "lab/client": "lab/client",
         "lab/scenarios/__init__.py": "lab/scenarios/__init__.py",
-        "lab/scenarios/model.py": "lab/scenarios/model.py",
+        "lab/scenarios/model": "lab/scenarios/model",
         "requirements.lock": "requirements/client.lock",
     },
 }

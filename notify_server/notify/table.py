@@ -57,8 +57,8 @@ The rules, and who says so:
     watched) or may not keep (the bounds below) is an overflow of the watches concerned, never
     silence.
 15. With SMB2_WATCH_TREE, a user who may not list a directory below the watched one is not told the
-    names in it. As Samba has it with `honor change notify privilege` (user_can_stat_name_under_fsp):
-    the right to list the parent, and to search all that is above it.
+    names in it: he must list the parent, and search all that is above it. So Samba has it with
+    `honor change notify privilege` (user_can_stat_name_under_fsp).
 
 Cost: watches are indexed by the directory that they watch. A change looks up its directory and
 that directory's ancestors, so it costs its depth and the watches that it concerns, whatever else
