@@ -20,10 +20,8 @@ from notify_server.wire.constants import (
     CreateOptions,
     ImpersonationLevel,
     OplockLevel,
-    ShareAccess,
 )
 from notify_server.wire.file_io import CloseRequest, pack_close_response
-from notify_server.wire.fscc import FileAttributes
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
@@ -56,6 +54,10 @@ _UNSUPPORTED_OPTIONS: Final = int(
     | CreateOptions.FILE_RESERVE_OPFILTER
 )
 _SHARE_ALL: Final = 7
+_OPEN: Final = int(CreateDisposition.FILE_OPEN)
+_LAST_DISPOSITION: Final = int(CreateDisposition.FILE_OVERWRITE_IF)
+_DELEGATE: Final = int(ImpersonationLevel.DELEGATE)
+_POSTQUERY: Final = int(CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB)
 _NO_OPLOCK: Final = int(OplockLevel.SMB2_OPLOCK_LEVEL_NONE)
 
 
@@ -95,7 +97,7 @@ def _open_request(
     """Check what needs no file system, and put the request in the store's terms."""
     if body.name.startswith("\\"):
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
-    if body.impersonation_level > ImpersonationLevel.DELEGATE:
+    if body.impersonation_level > _DELEGATE:
         raise StatusError(NtStatus.STATUS_BAD_IMPERSONATION_LEVEL)
     if body.create_options & _UNSUPPORTED_OPTIONS:
         raise StatusError(NtStatus.STATUS_NOT_SUPPORTED)
@@ -103,7 +105,7 @@ def _open_request(
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     if (
         body.create_options & _RESERVED_OPTIONS
-        or body.create_disposition > CreateDisposition.FILE_OVERWRITE_IF
+        or body.create_disposition > _LAST_DISPOSITION
         or body.share_access & ~_SHARE_ALL
         or body.file_attributes & ~_ATTRIBUTES
     ):
@@ -114,21 +116,21 @@ def _open_request(
         wire.SMB2_CREATE_DURABLE_HANDLE_RECONNECT_V2 in body.contexts
     ):
         raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
-    disposition = CreateDisposition(body.create_disposition)
+    disposition = body.create_disposition
     access = body.desired_access
     if read_only:
         if access & _WRITING or disposition not in _READING:
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-        disposition = CreateDisposition.FILE_OPEN
+        disposition = _OPEN
     allocation = body.contexts.get(wire.SMB2_CREATE_ALLOCATION_SIZE, b"")
     eas = body.contexts.get(wire.SMB2_CREATE_EA_BUFFER, b"")
     return OpenRequest(
         path=body.name,
-        desired_access=AccessMask(access),
-        share_access=ShareAccess(body.share_access),
+        desired_access=access,
+        share_access=body.share_access,
         disposition=disposition,
-        options=CreateOptions(body.create_options),
-        attributes=FileAttributes(body.file_attributes),
+        options=body.create_options,
+        attributes=body.file_attributes,
         allocation_size=_U64.unpack(allocation)[0] if len(allocation) == _U64.size else 0,
         eas=parse_full_ea(eas) if eas else (),
         security_descriptor=body.contexts.get(wire.SMB2_CREATE_SD_BUFFER, b""),
@@ -142,7 +144,7 @@ def _opened(request: Request, body: wire.CreateRequest, result: Opened) -> Outco
     server = request.connection.server
     assert tree.share.store is not None
     attributes = result.attributes
-    granted = int(result.handle.granted_access)
+    granted = result.handle.granted_access
     if tree.share.read_only and body.desired_access & _MAXIMUM_ALLOWED:
         granted &= int(tree.share.maximal_access)
     opened = Open(
@@ -204,7 +206,7 @@ def _answers(
 ) -> list[tuple[bytes, bytes]]:
     """Contexts of the response (2.2.14.2); those that are not understood are passed over."""
     answers = []
-    maximal = int(opened.handle.maximal_access) & int(opened.tree.share.maximal_access)
+    maximal = opened.handle.maximal_access & int(opened.tree.share.maximal_access)
     if wire.SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST in body.contexts:
         answers.append((wire.SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST, _MXAC.pack(0, maximal)))
     if wire.SMB2_CREATE_QUERY_ON_DISK_ID in body.contexts:
@@ -230,7 +232,7 @@ def close(request: Request) -> Outcome:
     body = CloseRequest.parse(request.message)
     opened = request.open(body.file_id)
     server = request.connection.server
-    if not body.flags & CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB:
+    if not body.flags & _POSTQUERY:
         server.close_open(opened, request.now)
         return _once_closed(opened, Reply(pack_close_response()))
 
@@ -238,7 +240,7 @@ def close(request: Request) -> Outcome:
         server.close_open(opened, request.now)
         reply = Reply(
             pack_close_response(
-                CloseFlags.SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB,
+                _POSTQUERY,
                 _times(attributes),
                 attributes.allocation_size,
                 attributes.end_of_file,

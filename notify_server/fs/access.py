@@ -22,6 +22,8 @@ _GENERIC: Final = (
     (int(AccessMask.GENERIC_WRITE), 0x00120116),
     (int(AccessMask.GENERIC_EXECUTE), 0x001200A0),
 )
+_ANY_GENERIC: Final = sum(generic for generic, _ in _GENERIC)
+_READONLY: Final = int(FileAttributes.FILE_ATTRIBUTE_READONLY)
 _READ_DATA: Final = int(AccessMask.FILE_READ_DATA | AccessMask.FILE_EXECUTE)
 _WRITE_DATA: Final = int(AccessMask.FILE_WRITE_DATA | AccessMask.FILE_APPEND_DATA)
 _MAXIMUM: Final = int(AccessMask.MAXIMUM_ALLOWED)
@@ -95,6 +97,8 @@ def of_mode(user: Credentials, status: os.stat_result, parent: os.stat_result | 
 
 def specific(desired: int) -> int:
     """Generic bits replaced by what they stand for on a file ([MS-SMB2] 2.2.13.1)."""
+    if not desired & _ANY_GENERIC:
+        return desired
     for generic, rights in _GENERIC:
         if desired & generic:
             desired = desired & ~generic | rights
@@ -106,13 +110,13 @@ def maximal(path: str, attributes: int, *, directory: bool) -> int:
     rights = ALL
     if not os.access(path, os.R_OK):
         rights &= ~_READ_DATA
-    readonly = attributes & FileAttributes.FILE_ATTRIBUTE_READONLY and not directory
+    readonly = attributes & _READONLY and not directory
     if readonly or not os.access(path, os.W_OK):
         rights &= ~_WRITE_DATA
     return rights
 
 
-def granted(desired: int, available: int) -> AccessMask:
+def granted(desired: int, available: int) -> int:
     """The access that an open gets, or ACCESS_DENIED."""
     wanted = specific(desired)
     if wanted & _SYSTEM:
@@ -121,4 +125,4 @@ def granted(desired: int, available: int) -> AccessMask:
         wanted = wanted & ~_MAXIMUM | available
     if not wanted or wanted & ~available:
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-    return AccessMask(wanted)
+    return wanted

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 from notify_server.fs.access import Credentials
 from notify_server.notify.change import Event
 from notify_server.wire.constants import (
-    AccessMask,
     CreateAction,
     CreateDisposition,
-    CreateOptions,
-    ShareAccess,
 )
 from notify_server.wire.fscc import FileAttributes, FileSystemAttributes
+
+_DIRECTORY: Final = int(FileAttributes.FILE_ATTRIBUTE_DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +36,24 @@ class Ea:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
-    """What CREATE asks of the file system ([MS-SMB2] 2.2.13; [MS-FSA] 2.1.5.1)."""
+class OpenRequest(NamedTuple):
+    """What CREATE asks of the file system ([MS-SMB2] 2.2.13; [MS-FSA] 2.1.5.1).
+
+    Bits are plain numbers here and in `Handle` and `Attributes`: arithmetic with IntFlags is 40
+    times as slow, and every open does much of it.
+    """
 
     path: str
-    desired_access: AccessMask
-    share_access: ShareAccess = ShareAccess(7)  # noqa: RUF009  (an immutable value)
-    disposition: CreateDisposition = CreateDisposition.FILE_OPEN
-    options: CreateOptions = CreateOptions(0)  # noqa: RUF009
-    attributes: FileAttributes = FileAttributes(0)  # noqa: RUF009
+    desired_access: int
+    """AccessMask bits."""
+    share_access: int = 7
+    """ShareAccess bits."""
+    disposition: int = CreateDisposition.FILE_OPEN
+    """A CreateDisposition."""
+    options: int = 0
+    """CreateOptions bits."""
+    attributes: int = 0
+    """FileAttributes bits."""
     allocation_size: int = 0
     eas: Sequence[Ea] = ()
     security_descriptor: bytes = b""
@@ -54,15 +61,15 @@ class OpenRequest:
     """Who asks, where that is not whoever runs the server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """What is known of a file or stream; the sum of several information classes."""
 
     creation_time: int
     last_access_time: int
     last_write_time: int
     change_time: int
-    file_attributes: FileAttributes
+    file_attributes: int
+    """FileAttributes bits."""
     end_of_file: int
     allocation_size: int
     number_of_links: int
@@ -72,7 +79,7 @@ class Attributes:
 
     @property
     def directory(self) -> bool:
-        return bool(self.file_attributes & FileAttributes.FILE_ATTRIBUTE_DIRECTORY)
+        return bool(self.file_attributes & _DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +134,11 @@ class Handle(Protocol):
     """An open file, directory or stream; opaque but for these."""
 
     @property
-    def granted_access(self) -> AccessMask:
+    def granted_access(self) -> int:
         """The access that was asked for, generic bits and MAXIMUM_ALLOWED resolved."""
 
     @property
-    def maximal_access(self) -> AccessMask:
+    def maximal_access(self) -> int:
         """What this client could get on the file (the MxAc create context)."""
 
     @property
@@ -151,8 +158,7 @@ class Handle(Protocol):
         made through a store."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """Result of `Store.open`."""
 
     handle: Handle

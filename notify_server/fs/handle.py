@@ -14,12 +14,11 @@ from notify_server.fs.names import to_wire
 from notify_server.fs.opens import File
 from notify_server.fs.syscalls import birth_time_ns
 from notify_server.fs.watched import name_of, parent_of
-from notify_server.wire.constants import AccessMask, ShareAccess
 from notify_server.wire.fscc import FileAttributes
 
 _DIRECTORY: Final = int(FileAttributes.FILE_ATTRIBUTE_DIRECTORY)
 _ARCHIVE: Final = int(FileAttributes.FILE_ATTRIBUTE_ARCHIVE)
-_NORMAL: Final = FileAttributes.FILE_ATTRIBUTE_NORMAL
+_NORMAL: Final = int(FileAttributes.FILE_ATTRIBUTE_NORMAL)
 _CLUSTER: Final = 4096
 
 
@@ -48,9 +47,9 @@ class LocalHandle:
         fd: int,
         root: str,
         stream: str,
-        granted_access: AccessMask,
-        maximal_access: AccessMask,
-        share_access: ShareAccess,
+        granted_access: int,
+        maximal_access: int,
+        share_access: int,
         *,
         is_directory: bool,
     ) -> None:
@@ -97,9 +96,13 @@ def attributes_of(
     *,
     stream_size: int | None = None,
     file: File | None = None,
+    bare: bool = False,
 ) -> Attributes:
-    """What is known of the file at `path`; `fd` is the same file, for its time of birth."""
-    present = xattrs.names(path)
+    """What is known of the file at `path`; `fd` is the same file, for its time of birth.
+
+    `bare`: it is known to have no extended attributes.
+    """
+    present = [] if bare else xattrs.names(path)
     dos = xattrs.get_dos(path) if xattrs.DOS in present else None
     is_directory = stat.S_ISDIR(status.st_mode)
     stored, creation_time = dos if dos is not None else (0 if is_directory else _ARCHIVE, 0)
@@ -127,7 +130,7 @@ def attributes_of(
         last_access_time=times.from_ns(status.st_atime_ns),
         last_write_time=times.from_ns(status.st_mtime_ns),
         change_time=change_time,
-        file_attributes=FileAttributes(stored | (_DIRECTORY if is_directory else 0)) or _NORMAL,
+        file_attributes=stored | (_DIRECTORY if is_directory else 0) or _NORMAL,
         end_of_file=size,
         allocation_size=allocated,
         # A file that is to be deleted has one link less ([MS-FSCC] 2.4.41).

@@ -32,9 +32,13 @@ _DELETING: Final = 2
 class OpenFile(Protocol):
     """What the table wants to know of an open."""
 
-    granted_access: AccessMask
-    share_access: ShareAccess
     stream: str
+
+    @property
+    def granted_access(self) -> int: ...
+
+    @property
+    def share_access(self) -> int: ...
 
 
 class _Use:
@@ -129,13 +133,13 @@ class OpenFiles:
         self._count(file, open_file, 1)
 
     def _count(self, file: File, open_file: OpenFile, by: int) -> None:
-        access = int(open_file.granted_access)
+        access = open_file.granted_access
         if not access & _CHECKED:
             return
         use = file.uses.get(open_file.stream)
         if use is None:
             use = file.uses[open_file.stream] = _Use()
-        use.count(access, int(open_file.share_access), by)
+        use.count(access, open_file.share_access, by)
         if not use.opens:
             del file.uses[open_file.stream]
 

@@ -22,9 +22,17 @@ from notify_server.wire.constants import AccessMask, CreateAction, CreateDisposi
 from notify_server.wire.fscc import FileAttributes
 from notify_server.wire.status import NtStatus, StatusError
 
-_WRITE_DATA: Final = AccessMask.FILE_WRITE_DATA | AccessMask.FILE_APPEND_DATA
-_READ_DATA: Final = AccessMask.FILE_READ_DATA | AccessMask.FILE_EXECUTE
-_LIST: Final = AccessMask.FILE_LIST_DIRECTORY
+_WRITE_DATA: Final = int(AccessMask.FILE_WRITE_DATA)
+_WRITES: Final = int(AccessMask.FILE_WRITE_DATA | AccessMask.FILE_APPEND_DATA)
+_READS: Final = int(AccessMask.FILE_READ_DATA | AccessMask.FILE_EXECUTE)
+_LIST: Final = int(AccessMask.FILE_LIST_DIRECTORY)
+_DELETE: Final = int(AccessMask.DELETE)
+_DELETE_CHILD: Final = int(AccessMask.FILE_DELETE_CHILD)
+_READ_ATTRIBUTES: Final = int(AccessMask.FILE_READ_ATTRIBUTES)
+_MAXIMUM_ALLOWED: Final = int(AccessMask.MAXIMUM_ALLOWED)
+_DIRECTORY_FILE: Final = int(CreateOptions.FILE_DIRECTORY_FILE)
+_NON_DIRECTORY_FILE: Final = int(CreateOptions.FILE_NON_DIRECTORY_FILE)
+_DELETE_ON_CLOSE: Final = int(CreateOptions.FILE_DELETE_ON_CLOSE)
 _READONLY: Final = int(FileAttributes.FILE_ATTRIBUTE_READONLY)
 _ARCHIVE: Final = int(FileAttributes.FILE_ATTRIBUTE_ARCHIVE)
 _TEMPORARY: Final = int(FileAttributes.FILE_ATTRIBUTE_TEMPORARY)
@@ -46,10 +54,10 @@ def _allowed(found: Found) -> int:
     if found.parent < 0 or rights == access.ALL:
         return rights
     above = _allowed_by_own(found.parent)
-    if above & AccessMask.FILE_DELETE_CHILD:
-        rights |= int(AccessMask.DELETE)
+    if above & _DELETE_CHILD:
+        rights |= _DELETE
     if above & _LIST:
-        rights |= int(AccessMask.FILE_READ_ATTRIBUTES)
+        rights |= _READ_ATTRIBUTES
     return rights
 
 
@@ -91,8 +99,8 @@ class Opening(StoreBase):
         parent = self.files.get(key_of(above))
         if parent is not None and parent.delete_pending:
             raise StatusError(NtStatus.STATUS_DELETE_PENDING)
-        is_directory = bool(request.options & CreateOptions.FILE_DIRECTORY_FILE)
-        if request.attributes & _READONLY and request.options & CreateOptions.FILE_DELETE_ON_CLOSE:
+        is_directory = bool(request.options & _DIRECTORY_FILE)
+        if request.attributes & _READONLY and request.options & _DELETE_ON_CLOSE:
             raise StatusError(NtStatus.STATUS_CANNOT_DELETE)
         for ea in request.eas:
             xattrs.check_ea(ea)
@@ -120,13 +128,13 @@ class Opening(StoreBase):
                 operation.happened(done(Done.STREAM_ADDED, key[0], f"{key[1]}:{name.stream}"))
         return self._opened(handle, CreateAction.FILE_CREATED, join(directory, found.name))
 
-    def _make(self, found: Found, *, is_directory: bool, granted: AccessMask) -> int:
+    def _make(self, found: Found, *, is_directory: bool, granted: int) -> int:
         path = os.fsencode(found.name)
         if is_directory:
             os.mkdir(path, dir_fd=found.parent)
             flags = os.O_RDONLY | os.O_DIRECTORY
         else:
-            mode = os.O_RDWR if granted & _READ_DATA or not granted & _WRITE_DATA else os.O_WRONLY
+            mode = os.O_RDWR if granted & _READS or not granted & _WRITES else os.O_WRONLY
             flags = mode | os.O_CREAT | os.O_EXCL
         flags |= os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(path, flags, 0o666, dir_fd=found.parent)
@@ -145,7 +153,7 @@ class Opening(StoreBase):
         name: str,
     ) -> None:
         """Attributes, EAs and security of a file that is new or overwritten."""
-        wanted = int(request.attributes) & xattrs.STORED_ATTRIBUTES
+        wanted = request.attributes & xattrs.STORED_ATTRIBUTES
         usual = 0 if handle.is_directory else _ARCHIVE
         if not handle.stream and (wanted | usual) != usual:
             expect_attrib(operation, directory, name)
@@ -186,18 +194,18 @@ class Opening(StoreBase):
         if request.credentials is not None:
             above = os.fstat(found.parent) if found.parent >= 0 else None
             available &= access.of_mode(request.credentials, status, above)
-        wanted = access.specific(int(request.desired_access))
+        wanted = access.specific(request.desired_access)
         if overwriting:
             self._check_overwrite(request, stream, attributes)
-            wanted |= int(AccessMask.FILE_WRITE_DATA) if not stream else 0
-        granted = access.granted(int(request.desired_access), available)
-        if overwriting and not available & AccessMask.FILE_WRITE_DATA:
+            wanted |= _WRITE_DATA if not stream else 0
+        granted = access.granted(request.desired_access, available)
+        if overwriting and not available & _WRITE_DATA:
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-        if request.options & CreateOptions.FILE_DELETE_ON_CLOSE:
+        if request.options & _DELETE_ON_CLOSE:
             check_deletable(self, status, attributes)
         key = key_of(status)
-        checked = int(granted) | (int(AccessMask.FILE_WRITE_DATA) if overwriting else 0)
-        self.files.check(key, stream, checked, int(request.share_access))
+        checked = granted | (_WRITE_DATA if overwriting else 0)
+        self.files.check(key, stream, checked, request.share_access)
 
         fd = self._reopen(found, granted, overwriting and not stream, is_directory=is_directory)
         handle = self._handle(
@@ -227,14 +235,12 @@ class Opening(StoreBase):
             return
         if attributes & _READONLY:
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-        if attributes & _KEPT_BY_OVERWRITE & ~int(request.attributes):
+        if attributes & _KEPT_BY_OVERWRITE & ~request.attributes:
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         for ea in request.eas:
             xattrs.check_ea(ea)
 
-    def _reopen(
-        self, found: Found, granted: AccessMask, truncating: bool, *, is_directory: bool
-    ) -> int:
+    def _reopen(self, found: Found, granted: int, truncating: bool, *, is_directory: bool) -> int:
         """A descriptor that can do what was granted; O_PATH where that is no I/O.
 
         Through /proc, so that it is the very inode that was checked.
@@ -244,7 +250,7 @@ class Opening(StoreBase):
             if not granted & _LIST:
                 return found.take()
             return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        reads, writes = granted & _READ_DATA, granted & _WRITE_DATA or truncating
+        reads, writes = granted & _READS, granted & _WRITES or truncating
         if not reads and not writes:
             return found.take()
         mode = (os.O_RDWR if reads else os.O_WRONLY) if writes else os.O_RDONLY
@@ -285,7 +291,7 @@ class Opening(StoreBase):
         request: OpenRequest,
         fd: int,
         stream: str,
-        granted: AccessMask,
+        granted: int,
         available: int,
         *,
         is_directory: bool,
@@ -295,12 +301,12 @@ class Opening(StoreBase):
             self.root,
             stream,
             granted,
-            AccessMask(available),
+            available,
             request.share_access,
             is_directory=is_directory,
         )
         handle.credentials = request.credentials
-        handle.delete_on_close = bool(request.options & CreateOptions.FILE_DELETE_ON_CLOSE)
+        handle.delete_on_close = bool(request.options & _DELETE_ON_CLOSE)
         return handle
 
     def _opened(self, handle: LocalHandle, action: CreateAction, path: str) -> Opened:
@@ -311,16 +317,16 @@ class Opening(StoreBase):
 def _check_request(request: OpenRequest, name: ParsedName) -> None:
     """What can be said before looking at the disk ([MS-FSA] 2.1.5.1 phase 1)."""
     options, disposition = request.options, request.disposition
-    directory = bool(options & CreateOptions.FILE_DIRECTORY_FILE)
-    if directory and options & CreateOptions.FILE_NON_DIRECTORY_FILE:
+    directory = bool(options & _DIRECTORY_FILE)
+    if directory and options & _NON_DIRECTORY_FILE:
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
     if directory and disposition not in (*_OPENING, CreateDisposition.FILE_CREATE):
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
     if directory and name.says_data:
         raise StatusError(NtStatus.STATUS_NOT_A_DIRECTORY)
-    if options & CreateOptions.FILE_DELETE_ON_CLOSE:
-        wanted = access.specific(int(request.desired_access))
-        if not wanted & (AccessMask.DELETE | AccessMask.MAXIMUM_ALLOWED):
+    if options & _DELETE_ON_CLOSE:
+        wanted = access.specific(request.desired_access)
+        if not wanted & (_DELETE | _MAXIMUM_ALLOWED):
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
     if directory and request.attributes & _TEMPORARY:
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
@@ -328,12 +334,12 @@ def _check_request(request: OpenRequest, name: ParsedName) -> None:
 
 def _check_kind(request: OpenRequest, name: ParsedName, *, is_directory: bool) -> None:
     options = request.options
-    if options & CreateOptions.FILE_DIRECTORY_FILE and not is_directory:
+    if options & _DIRECTORY_FILE and not is_directory:
         if request.disposition == CreateDisposition.FILE_CREATE:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
         raise StatusError(NtStatus.STATUS_NOT_A_DIRECTORY)
     if is_directory and not name.stream:
-        if options & CreateOptions.FILE_NON_DIRECTORY_FILE or name.says_data:
+        if options & _NON_DIRECTORY_FILE or name.says_data:
             raise StatusError(NtStatus.STATUS_FILE_IS_A_DIRECTORY)
         if request.disposition not in _OPENING:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
