@@ -1,4 +1,4 @@
-"""The command line: arguments or a TOML file, logging, signals, readiness."""
+"""The command line: arguments, logging, signals, readiness. `--config` is `config_file`'s."""
 
 from __future__ import annotations
 
@@ -10,36 +10,33 @@ import os
 import resource
 import signal
 import socket
-import stat
 import sys
-import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
+from notify_server.aio.config_file import read_config, read_password
 from notify_server.aio.server import NotifyServer, Options, ShareOptions
-from notify_server.core.config import Bounds, Encryption
-from notify_server.fs.access import Credentials
+from notify_server.aio.settings import (
+    BOUND_TYPES,
+    LEVELS,
+    Command,
+    CommandError,
+    address,
+    dotted,
+)
+from notify_server.auth.ntlm import nt_hash
+from notify_server.core.config import Encryption
+from notify_server.fs.sources import KINDS
 
 PASSWORD_VARIABLE: Final = "NOTIFY_SERVER_PASSWORD"  # noqa: S105  (a name, no password)
-_LEVELS: Final = ("debug", "info", "warning", "error")
-_SMB_PORT: Final = 445
-
-
-class CommandError(Exception):
-    """The command line or the configuration is wrong; the message says where."""
-
-
-@dataclass(slots=True)
-class Command:
-    """What to start."""
-
-    shares: dict[str, ShareOptions] = field(default_factory=dict)
-    users: dict[str, str | bytes] = field(default_factory=dict, repr=False)
-    listen: tuple[str, int] = ("127.0.0.1", _SMB_PORT)
-    options: dict[str, Any] = field(default_factory=dict)
-    log_level: str = "info"
+_PASSED_ON: Final = (
+    "server_name",
+    "watch_source",
+    "require_signing",
+    "allow_anonymous",
+    "session_seconds",
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,13 +48,36 @@ def _parser() -> argparse.ArgumentParser:
     add("--share", metavar="NAME=PATH", action="append", default=[], help="may be repeated")
     add("--user", metavar="NAME", help=f"with --password-file or ${PASSWORD_VARIABLE}")
     add("--password-file", metavar="FILE", help="file with the user's password, mode 0600")
+    add(
+        "--allow-readable-password-file",
+        action="store_true",
+        help="take a password file that others can read, as some containers' secrets are mounted",
+    )
+    add(
+        "--nt-hash",
+        action="store_true",
+        help="print the NT hash of the password, for [users] in --config, and end",
+    )
     add("--listen", metavar="HOST:PORT", help="default 127.0.0.1:445; port 0 takes a free one")
     add("--server-name", metavar="NAME", help="NetBIOS name that clients are told")
-    add("--watch-source", choices=("auto", "inotify", "fanotify"))
+    add("--watch-source", choices=KINDS)
+    add(
+        "--allow-anonymous",
+        action="store_true",
+        default=None,
+        help="let nobody log on, to IPC$ and nothing else",
+    )
     add("--require-signing", action="store_true", default=None)
     add("--encryption", choices=[item.value for item in Encryption])
     add("--session-seconds", type=float, metavar="N", help="sessions expire; 0 is never")
-    add("--log-level", choices=_LEVELS)
+    add(
+        "--bound",
+        metavar="NAME=N",
+        action="append",
+        default=[],
+        help="how much clients may hold, as in the file's [bounds]: opens=1000, notify.requests=99",
+    )
+    add("--log-level", choices=LEVELS)
     add("--trace", metavar="FILE", help="write the functions that handle each request; slow")
     add("--ready-file", metavar="FILE", help="gets the address once the server answers")
     return parser
@@ -65,25 +85,34 @@ def _parser() -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str] | None, environ: dict[str, str]) -> tuple[Command, str | None]:
     """Arguments, file and environment as one Command, and the ready file; raises CommandError."""
-    arguments = _parser().parse_args(argv)
+    return _command(_parser().parse_args(argv), environ)
+
+
+def _command(arguments: argparse.Namespace, environ: dict[str, str]) -> tuple[Command, str | None]:
     command = Command()
     if arguments.config:
-        _read_config(command, Path(arguments.config))
+        readable = arguments.allow_readable_password_file
+        read_config(command, Path(arguments.config), readable_passwords=readable)
     for share in arguments.share:
         name, equals, path = share.partition("=")
         if not (name and equals and path):
             raise CommandError(f"--share {share}: must be NAME=PATH")
         command.shares[name] = ShareOptions(path)
     if arguments.user:
-        command.users[arguments.user] = _password(arguments.password_file, environ)
+        command.users[arguments.user] = _verifier(arguments, environ)
     if arguments.listen:
-        command.listen = _address("--listen", arguments.listen)
-    for option in ("server_name", "watch_source", "require_signing", "session_seconds"):
+        command.listen = address("--listen", arguments.listen)
+    for option in _PASSED_ON:
         value = getattr(arguments, option)
         if value is not None:
             command.options[option] = value
+    if command.options.get("session_seconds", 0) < 0:
+        raise CommandError("--session-seconds: must not be negative")
     if arguments.encryption:
         command.options["encryption"] = Encryption(arguments.encryption)
+    for bound in arguments.bound:
+        _bound(command, bound)
+    command.bind()
     command.log_level = arguments.log_level or command.log_level
     if arguments.trace:
         command.options["trace"] = sys.stderr if arguments.trace == "-" else _open(arguments.trace)
@@ -97,6 +126,20 @@ def parse(argv: Sequence[str] | None, environ: dict[str, str]) -> tuple[Command,
     return command, arguments.ready_file
 
 
+def _bound(command: Command, text: str) -> None:
+    """`--bound [TABLE.]NAME=N`."""
+    name, _equals, number = text.partition("=")
+    table, _dot, key = name.rpartition(".")
+    kind = BOUND_TYPES.get(table, {}).get(key)
+    if kind is None:
+        known = (dotted(table, key) for table, types in BOUND_TYPES.items() for key in types)
+        raise CommandError(f"--bound {text}: must be NAME=N with one of {', '.join(known)}")
+    try:
+        command.bounds.setdefault(table, {})[key] = kind(number)
+    except ValueError:
+        raise CommandError(f"--bound {text}: must be {kind.__name__}") from None
+
+
 def _open(path: str) -> TextIO:
     try:
         return open(path, "w", encoding="utf-8")
@@ -104,156 +147,14 @@ def _open(path: str) -> TextIO:
         raise CommandError(f"--trace {path}: {error.strerror}") from None
 
 
-def _password(file: str | None, environ: dict[str, str], where: str = "--password-file") -> str:
+def _verifier(arguments: argparse.Namespace, environ: dict[str, str]) -> bytes:
+    """The NT hash of the password that the arguments mean."""
+    file = arguments.password_file
     if file is None:
         if PASSWORD_VARIABLE in environ:
-            return environ[PASSWORD_VARIABLE]
+            return nt_hash(environ[PASSWORD_VARIABLE])
         raise CommandError(f"--user: needs --password-file or ${PASSWORD_VARIABLE}")
-    path = Path(file)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"{where} {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CommandError(f"{where} {file}: is not UTF-8") from None
-    _warn_if_readable(path)
-    return text.removesuffix("\n")
-
-
-def _warn_if_readable(path: Path) -> None:
-    """A mounted secret's mode is not always ours to choose, so this warns and goes on."""
-    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        print(f"notify_server: {path} can be read by others", file=sys.stderr)
-
-
-def _address(where: str, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise CommandError(f"{where} {text}: must be HOST:PORT")
-    return host.strip("[]"), int(port)
-
-
-# --- the file -------------------------------------------------------------------------------
-
-_TOP: Final = ("listen", "log_level", "users", "user", "share", "options", "bounds")
-_OPTIONS: Final[dict[str, type]] = {
-    "server_name": str,
-    "watch_source": str,
-    "require_signing": bool,
-    "encryption": str,
-    "allow_anonymous": bool,
-    "oplocks": bool,
-    "session_seconds": float,
-    "threads": int,
-}
-_SHARE: Final[dict[str, type]] = {
-    "path": str,
-    "read_only": bool,
-    "notify": bool,
-    "encrypt": bool,
-}
-_USER: Final[dict[str, type]] = {
-    "password_file": str,
-    "uid": int,
-    "gid": int,
-    "groups": list,
-    "session_seconds": float,
-}
-_BOUNDS: Final[dict[str, type]] = {
-    item.name: float if item.name.endswith("seconds") else int for item in fields(Bounds)
-}
-
-
-def _read_config(command: Command, path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            config = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise CommandError(f"{path}: {error}") from None
-    _only(f"{path}", config, _TOP)
-    if "listen" in config:
-        command.listen = _address(f"{path}: listen", str(config["listen"]))
-    command.log_level = str(config.get("log_level", command.log_level))
-    if command.log_level not in _LEVELS:
-        raise CommandError(f"{path}: log_level: one of {', '.join(_LEVELS)}")
-    for name, values in config.get("share", {}).items():
-        command.shares[name] = ShareOptions(**_typed(f"{path}: share.{name}", values, _SHARE))
-    command.options = _typed(f"{path}: options", config.get("options", {}), _OPTIONS)
-    if "encryption" in command.options:
-        try:
-            command.options["encryption"] = Encryption(command.options["encryption"])
-        except ValueError:
-            allowed = ", ".join(item.value for item in Encryption)
-            raise CommandError(f"{path}: options.encryption: one of {allowed}") from None
-    bounds = _typed(f"{path}: bounds", config.get("bounds", {}), _BOUNDS)
-    if bounds:
-        try:
-            command.options["bounds"] = Bounds(**bounds)
-        except ValueError as error:
-            raise CommandError(f"{path}: bounds.{error}") from None
-    users = config.get("users", {})
-    if users and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        raise CommandError(f"{path}: has [users] and can be read by others; chmod 600 it")
-    for name, verifier in users.items():
-        command.users[name] = _nt_hash(f"{path}: users.{name}", verifier)
-    _read_users(command, f"{path}", config.get("user", {}))
-
-
-def _read_users(command: Command, where: str, table: Any) -> None:
-    """[user.NAME]: a password in a file of its own, whose rights, how long a session lives."""
-    if not isinstance(table, dict):
-        raise CommandError(f"{where}: user: must be a table")
-    credentials, lives = {}, {}
-    for name, values in table.items():
-        here = f"{where}: user.{name}"
-        told = _typed(here, values, _USER)
-        if "password_file" not in told:
-            raise CommandError(f"{here}: needs password_file")
-        command.users[name] = _password(told["password_file"], {}, f"{here}.password_file")
-        if "session_seconds" in told:
-            lives[name] = float(told["session_seconds"])
-        if "uid" not in told:
-            if told.keys() & {"gid", "groups"}:
-                raise CommandError(f"{here}: gid and groups need uid")
-            continue
-        groups = told.get("groups", [])
-        if not all(type(group) is int for group in groups):
-            raise CommandError(f"{here}.groups: must be a list of int")
-        gid = told.get("gid", told["uid"])
-        credentials[name] = Credentials(told["uid"], gid, frozenset(groups))
-    if credentials:
-        command.options["credentials"] = credentials
-    if lives:
-        command.options["session_seconds_of"] = lives
-
-
-def _nt_hash(where: str, value: object) -> bytes:
-    try:
-        verifier = bytes.fromhex(str(value))
-    except ValueError:
-        verifier = b""
-    if len(verifier) != 16:
-        raise CommandError(f"{where}: must be an NT hash, 32 hexadecimal digits")
-    return verifier
-
-
-def _only(where: str, table: dict[str, Any], allowed: Sequence[str]) -> None:
-    for key in table:
-        if key not in allowed:
-            raise CommandError(f"{where}: unknown {key!r}; known are {', '.join(allowed)}")
-
-
-def _typed(where: str, table: Any, types: dict[str, type]) -> dict[str, Any]:
-    if not isinstance(table, dict):
-        raise CommandError(f"{where}: must be a table")
-    _only(where, table, tuple(types))
-    for key, value in table.items():
-        wanted = types[key]
-        if wanted is float and type(value) is int:
-            continue
-        if type(value) is not wanted:
-            raise CommandError(f"{where}.{key}: must be {wanted.__name__}")
-    return dict(table)
+    return read_password("--password-file", file, readable=arguments.allow_readable_password_file)
 
 
 # --- running --------------------------------------------------------------------------------
@@ -304,7 +205,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 could not start, 2 usage."""
     environ = dict(os.environ)
     try:
-        command, ready_file = parse(argv, environ)
+        arguments = _parser().parse_args(argv)
+        if arguments.nt_hash:
+            print(_verifier(arguments, environ).hex())
+            return 0
+        command, ready_file = _command(arguments, environ)
     except CommandError as error:
         print(f"notify_server: {error}", file=sys.stderr)
         return 2

@@ -56,7 +56,7 @@ class Bounds:
 
     def __post_init__(self) -> None:
         for item in fields(self):
-            if getattr(self, item.name) <= 0:
+            if not 0 < getattr(self, item.name) < float("inf"):
                 raise ValueError(f"{item.name}: must be greater than 0")
         if not _SMALLEST_IO <= self.io_size <= _LARGEST_IO:
             raise ValueError(f"io_size: must be from {_SMALLEST_IO} to {_LARGEST_IO}")

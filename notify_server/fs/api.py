@@ -254,6 +254,11 @@ class FeedBounds:
     retry_seconds: float = 5.0
     """How often a watch that could not be had is tried again, and said to have lost changes."""
 
+    def __post_init__(self) -> None:
+        for name in ("directories", "retry_seconds"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}: must be greater than 0")
+
 
 @dataclass(slots=True)
 class FeedStatistics:

@@ -68,7 +68,7 @@ is watched. Only the rename of a directory looks at all watched directories.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 from notify_server.notify.change import (
@@ -83,6 +83,9 @@ from notify_server.notify.records import HEAD_SIZE, encode_name, encode_records,
 from notify_server.wire.fscc import NotifyAction
 from notify_server.wire.status import NtStatus
 
+OVERHEAD = 104
+"""Bytes of memory that a record takes beside what it takes on the wire: a tuple, the head of its
+name's bytes, its place in a list. A name of one letter costs seven times its sixteen bytes."""
 _REPEATABLE = frozenset(
     (NotifyAction.FILE_ACTION_MODIFIED, NotifyAction.FILE_ACTION_MODIFIED_STREAM)
 )
@@ -99,7 +102,12 @@ class Bounds:
     bytes_per_open: int = 1 << 20
     """Buffered bytes of one Open, if its client asked for more."""
     bytes: int = 256 << 20
-    """Buffered bytes altogether; a watch whose next record goes beyond it overflows."""
+    """Memory of buffered records altogether; a watch whose next record goes beyond it overflows."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if getattr(self, item.name) <= 0:
+                raise ValueError(f"{item.name}: must be greater than 0")
 
 
 class Completion(NamedTuple):
@@ -294,12 +302,13 @@ class WatchTable:
         elif watch.records and watch.records[-1] == record and report.action in _REPEATABLE:
             return
         size = HEAD_SIZE + len(encoded)
-        if watch.size + size > watch.capacity or self._buffered + padded(size) > self.bounds.bytes:
+        held = padded(size) + OVERHEAD
+        if watch.size + size > watch.capacity or self._buffered + held > self.bounds.bytes:
             self._overflow(watch)
             return
         watch.records.append(record)
         watch.size += padded(size)
-        self._buffered += padded(size)
+        self._buffered += held
 
     def _lost(self, lost: ChangesLost) -> list[Completion]:
         if lost.directory is None:
@@ -381,7 +390,7 @@ class WatchTable:
         watch.overflowed = True
 
     def _forget_records(self, watch: _Watch) -> None:
-        self._buffered -= watch.size
+        self._buffered -= watch.size + OVERHEAD * len(watch.records or ())
         watch.records = None
         watch.size = 0
 
@@ -415,5 +424,5 @@ class WatchTable:
 
     @property
     def buffered(self) -> int:
-        """Bytes of buffered records."""
+        """Memory of buffered records, in bytes."""
         return self._buffered

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from notify_server.aio.command import CommandError, parse
+from notify_server.aio.command import main, parse
+from notify_server.aio.settings import CommandError
+from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Bounds, Encryption
 from notify_server.fs.access import Credentials
+from notify_server.fs.api import FeedBounds
+from notify_server.notify.table import Bounds as WatchBounds
 
 
 def arguments(tmp_path: Path, *more: str) -> list[str]:
@@ -32,7 +36,7 @@ def test_a_command_line(tmp_path: Path) -> None:
         {},
     )  # fmt: skip
     assert command.listen == ("::1", 4450)
-    assert command.users == {"u": "secret"}
+    assert command.users == {"u": nt_hash("secret")}
     assert command.options["encryption"] is Encryption.REQUIRED
     assert ready == "r"
     assert "secret" not in repr(command)
@@ -40,7 +44,7 @@ def test_a_command_line(tmp_path: Path) -> None:
 
 def test_the_password_may_come_from_the_environment(tmp_path: Path) -> None:
     command, _ready = parse(arguments(tmp_path), {"NOTIFY_SERVER_PASSWORD": "p"})
-    assert command.users == {"u": "p"}
+    assert command.users == {"u": nt_hash("p")}
 
 
 CONFIG = """
@@ -57,6 +61,10 @@ encryption = "off"
 [bounds]
 parked = 5
 authentication_seconds = 2
+[bounds.notify]
+requests = 7
+[bounds.source]
+retry_seconds = 9
 """
 
 
@@ -77,7 +85,56 @@ def test_a_configuration_file(tmp_path: Path) -> None:
         "session_seconds": 60,
         "encryption": Encryption.OFF,
         "bounds": Bounds(parked=5, authentication_seconds=2),
+        "watch_bounds": WatchBounds(requests=7),
+        "feed_bounds": FeedBounds(retry_seconds=9),
     }
+
+
+def test_bounds_on_the_command_line_win_over_the_file(tmp_path: Path) -> None:
+    argv = ["--config", str(config_file(tmp_path, CONFIG)), "--bound", "parked=6"]
+    command, _ready = parse([*argv, "--bound", "notify.bytes=4096"], {})
+    assert command.options["bounds"] == Bounds(parked=6, authentication_seconds=2)
+    assert command.options["watch_bounds"] == WatchBounds(requests=7, bytes=4096)
+
+
+@pytest.mark.parametrize(
+    ("bound", "says"),
+    [
+        ("parkd=5", "source.directories"),
+        ("parked=many", "must be int"),
+        ("parked=0", "bounds.parked: must be greater than 0"),
+        ("notify.requests=-1", "bounds.notify.requests: must be"),
+        ("source.retry_seconds=nan", "bounds.source.retry_seconds: must be"),
+        ("authentication_seconds=inf", "authentication_seconds: must be"),
+    ],
+)
+def test_a_wrong_bound_is_named(tmp_path: Path, bound: str, says: str) -> None:
+    with pytest.raises(CommandError, match=says):
+        parse(arguments(tmp_path, "--bound", bound), {"NOTIFY_SERVER_PASSWORD": "p"})
+
+
+def secret_file(tmp_path: Path, name: str, password: str, mode: int = 0o600) -> str:
+    path = tmp_path / name
+    path.write_text(password + "\n")
+    path.chmod(mode)
+    return str(path)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o440])
+def test_a_password_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    file = secret_file(tmp_path, "pw", "secret", mode)
+    with pytest.raises(CommandError, match=f"others can read it; chmod 600 {file}"):
+        parse(arguments(tmp_path, "--password-file", file), {})
+    argv = arguments(tmp_path, "--password-file", file, "--allow-readable-password-file")
+    command, _ready = parse(argv, {})
+    assert command.users == {"u": nt_hash("secret")}
+
+
+def test_the_nt_hash_for_the_file_can_be_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--nt-hash", "--password-file", secret_file(tmp_path, "pw", "password")]) == 0
+    assert capsys.readouterr().out == "8846f7eaee8fb117ad06bdd830b7586c\n"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +148,11 @@ def test_a_configuration_file(tmp_path: Path) -> None:
         (('listen = "0.0.0.0:445"', 'listen = "here"'), "HOST:PORT"),
         (('log_level = "warning"', 'log_level = "loud"'), "log_level"),
         (("[bounds]", "[bonds]"), "bonds"),
+        (("requests = 7", "requests = 0"), "bounds.notify.requests: must be greater than 0"),
+        (("requests = 7", "directories = 7"), "bounds.notify: unknown 'directories'"),
+        (("session_seconds = 60", 'watch_source = "x"'), "auto, inotify, fanotify"),
+        (('path = "{path}"', ""), "needs path"),
+        (("[share.TEST]", "[x]"), "unknown 'x'"),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(
@@ -113,7 +175,7 @@ def test_a_user_with_a_uid_has_its_rights(tmp_path: Path) -> None:
         f'[share.TEST]\npath = "{tmp_path}"\n'
     )
     command, _ready = parse(["--config", str(config)], {})
-    assert command.users == {"second": "secret2", "third": "secret2"}
+    assert command.users == {"second": nt_hash("secret2"), "third": nt_hash("secret2")}
     who = Credentials(1001, 1001, frozenset({7}))
     assert command.options["credentials"] == {"second": who}
     assert command.options["session_seconds_of"] == {"third": 2.0}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
+
+import pytest
 
 from notify_server.notify.change import (
     Change,
@@ -267,7 +270,7 @@ def test_14_lost_changes_reach_whoever_watched_there() -> None:
 
 def test_14_bounds() -> None:
     refused = NtStatus.STATUS_INSUFFICIENT_RESOURCES
-    table = Table(Bounds(requests_per_open=2, requests=3, bytes_per_open=100, bytes=40))
+    table = Table(Bounds(requests_per_open=2, requests=3, bytes_per_open=100, bytes=300))
     assert table.request("r1") is None
     assert table.request("r2") is None
     assert told(table.request("r3")) == ("r3", refused)
@@ -278,6 +281,29 @@ def test_14_bounds() -> None:
     table.happens(file_added("x"), file_added("y"), file_added("z"), file_added("w"))
     assert told(table.request("r6", on="h2")) == ("r6", ENUM_DIR)
     assert table.buffered == 0
+
+
+def test_14_what_is_counted_is_memory() -> None:
+    """Many watches with many records of short names, which take more memory than wire."""
+    table = Table(Bounds(bytes_per_open=1 << 24))
+    for number in range(10):
+        table.request(f"first {number}", on=f"h{number}", room=1 << 24)
+        table.cancel(f"first {number}")
+    tracemalloc.start()
+    try:
+        for number in range(1000):
+            table.happens(file_added(f"f{number}"))
+        held, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Names are shared between watches, and counted for each: rather too much than too little.
+    assert held <= table.buffered <= 2 * held
+
+
+@pytest.mark.parametrize("field", ["requests_per_open", "requests", "bytes_per_open", "bytes"])
+def test_bounds_must_let_something_through(field: str) -> None:
+    with pytest.raises(ValueError, match=field):
+        Bounds(**{field: 0})
 
 
 def test_15_names_that_a_user_may_not_list_are_not_told() -> None:

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from notify_server.notify.change import Change, Report
 from notify_server.notify.records import decode_records
-from notify_server.notify.table import Completion, WatchTable
+from notify_server.notify.table import OVERHEAD, Completion, WatchTable
 from notify_server.wire.fscc import NotifyAction
 from notify_server.wire.status import NtStatus
 
@@ -146,7 +146,9 @@ class TableMachine(RuleBasedStateMachine):
     def nothing_is_kept_beyond_what_is_due(self) -> None:
         assert len(self.table) == len(self.model)
         assert self.table.parked == sum(len(m.parked) for m in self.model.values())
-        assert self.table.buffered == sum(m.size(padded=True) for m in self.model.values())
+        assert self.table.buffered == sum(
+            m.size(padded=True) + OVERHEAD * len(m.due) for m in self.model.values()
+        )
 
 
 def outcome(completion: Completion | None) -> tuple[object, object]:
