@@ -3,14 +3,15 @@
     supervise.py            boot the guest and serve until it ends
     supervise.py --probe    boot the bare kernel; 0 if it came up within the deadline
 
-The guest is disposable: its share is a fresh file system, its secrets are packed into a second
-initramfs archive at each start, and when it panics the container ends, so that the engine's
-restart policy puts a new guest in its place. Everything on the guest's console goes to stdout (the
-container's log) and to CONSOLE.
+The guest is disposable: its share is a fresh file system; its secrets, and what takes the place of
+its own parts (see override.py), are packed into a second initramfs archive at each start; and when
+it panics the container ends, so that the engine's restart policy puts a new guest in its place.
+Everything on the guest's console goes to stdout (the container's log) and to CONSOLE.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+import override
 from cpio import Archive
 
 GUEST = Path("/usr/local/share/lab/guest")
@@ -32,9 +34,12 @@ ACCOUNTS = (  # the setting that names it, its password, its uid
     ("LAB_SHARE_SECOND_USER", Path("/run/lab/password2"), 1001),
 )
 AUTHORIZED_KEY = Path("/run/lab/authorized_key")
+OVERRIDE = Path("/run/lab/override")
 STATE = Path("/run/guest")
 CONSOLE = STATE / "console.log"
 SHARE_MIB = 512
+# QEMU's gdb stub; only who shares the container's network reaches it.
+GDB_STUB = "tcp:127.0.0.1:1234"
 
 # A panic must end the guest: the kernel reboots at once (panic=-1), and QEMU, told not to reboot,
 # exits. `quiet` until /init raises the console's level: the serial line costs boot time.
@@ -134,6 +139,7 @@ def qemu_command(
             *("-device", "virtio-net-pci,netdev=net,romfile="),
             *("-drive", f"if=none,id=share,file={disk},format=raw,cache=unsafe,discard=unmap"),
             *("-device", "virtio-blk-pci,drive=share"),
+            *("-gdb", GDB_STUB),
         ]
     return command
 
@@ -183,6 +189,9 @@ def start_archive() -> Archive:
     archive.folder("root/.ssh", 0o700)
     archive.file("root/.ssh/authorized_keys", AUTHORIZED_KEY.read_bytes(), 0o600)
     archive.file("etc/dropbear/host_key", host_key(), 0o600)
+    replaced = override.add(archive, OVERRIDE, json.loads((GUEST / "guest.json").read_text()))
+    for part in replaced:
+        print(f"LAB override: {part}", flush=True)
     return archive
 
 
@@ -231,6 +240,8 @@ class Guest:
 def serve(environ: Mapping[str, str]) -> int:
     """Boot the guest with its share and network."""
     STATE.mkdir(parents=True, exist_ok=True)
+    # The tools that fill the user database are those that the guest will read it with.
+    os.environ["PATH"] = f"{OVERRIDE / 'sbin'}:{os.environ['PATH']}"
     disk, initrd = STATE / "share.img", STATE / "initrd"
     disk.unlink(missing_ok=True)
     with disk.open("wb") as image:
