@@ -147,7 +147,7 @@ def column(lab: Lab, name: str, *, through_front: bool, recorded_in: Path | None
     target = container_target(
         name,
         lab.settings,
-        lab.secrets.password(),
+        lab.secrets,
         accelerator=lab.accelerator,
         through_front=through_front,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lab import backends
+from lab.secrets import Secrets
 from lab.settings import Settings
 
 SHARE_ROOT = "/srv/share"
@@ -32,12 +33,14 @@ class Target:
     password: str = field(repr=False)
     share_root: str = SHARE_ROOT
     scale: float = 1.0
+    accounts: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    """User and password of the others that scenarios log on as (`model.USERS`)."""
 
 
 def container_target(
     backend: str,
     settings: Settings,
-    password: str,
+    secrets: Secrets,
     *,
     accelerator: str,
     through_front: bool = False,
@@ -49,6 +52,10 @@ def container_target(
         port=SMB_PORT,
         share=settings.share.name,
         user=settings.share.user,
-        password=password,
+        password=secrets.password(),
         scale=SCALES.get(accelerator, 1.0) if backends.is_ksmbd(backend) else 1.0,
+        accounts={
+            "second": (settings.share.second_user, secrets.second_password()),
+            "brief": (settings.share.brief_user, secrets.second_password()),
+        },
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab.client import wire
@@ -56,6 +56,14 @@ class Job:
     password: str
     directory: str
     scale: float
+    accounts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def account(self, name: str) -> tuple[str, str]:
+        """User and password of the share's own user, "", or of another of the scenario's."""
+        if not name:
+            return self.user, self.password
+        user, password = self.accounts[name]
+        return user, password
 
 
 class Interpreter:
@@ -68,6 +76,7 @@ class Interpreter:
         self._ask = ask
         self._index = -1
         self._connections: dict[str, Connection] = {}
+        self._users: dict[str, str] = {}
         self._opens: dict[str, bytes] = {}
         self._trees: dict[str, int] = {}
         self._exchanges: dict[str, Exchange] = {}
@@ -119,9 +128,18 @@ class Interpreter:
     def _connect(self, step: model.Connect) -> None:
         connection = Connection(step.conn, self._pump, self._observe, self._job.scale)
         self._connections[step.conn] = connection
+        self._users[step.conn] = step.user
         previous = self._connections[step.previous].session_id if step.previous else 0
         try:
-            log_on(connection, self._job, step.dialects, step.signing, step.ciphers, previous)
+            log_on(
+                connection,
+                self._job,
+                step.dialects,
+                step.signing,
+                step.ciphers,
+                previous,
+                step.user,
+            )
         except ConnectFailed as error:
             raise Stopped("connect", str(error)) from error
 
@@ -307,8 +325,8 @@ class Interpreter:
 
     def _reauthenticate(self, step: model.Reauthenticate) -> None:
         connection = self._connections[step.conn]
-        password = self._job.password if step.valid else f"not {self._job.password}"
-        status = connection.reauthenticate(self._job.user, password)
+        user, password = self._job.account(self._users[step.conn])
+        status = connection.reauthenticate(user, password if step.valid else f"not {password}")
         if connection.closed:
             raise Stopped("reset", f"{connection.name} was closed by the server")
         if not status:
@@ -332,11 +350,12 @@ def log_on(
     signing: tuple[str, ...],
     ciphers: tuple[str, ...] = (),
     previous_session_id: int = 0,
+    account: str = "",
 ) -> None:
     """TCP, NEGOTIATE, SESSION_SETUP, TREE_CONNECT; raises `ConnectFailed`."""
     connection.open(job.host, job.port, REQUEST_DEADLINE * job.scale)
     connection.negotiate(dialects, signing, ciphers)
-    connection.log_on(job.user, job.password, previous_session_id=previous_session_id)
+    connection.log_on(*job.account(account), previous_session_id=previous_session_id)
     if ciphers:
         connection.seal()
     connection.tree_connect(job.host, job.share)

@@ -37,6 +37,8 @@ STOP_DEADLINE_S = 3.0
 ENDING_S = 0.5
 ACT_DEADLINE_S = 10.0
 SHARE, USER = "TEST", "tester"
+SECOND_USER, BRIEF_USER = "tester2", "tester3"
+NOBODYS_UID = 65533
 SHARE_WITHOUT_NOTIFY = "NOTIFY_OFF"  # the same files, as in templates/py
 
 
@@ -97,11 +99,17 @@ def notify_server(folder: Path) -> Iterator[tuple[Target, LocalServer]]:
     """notify_server on a free loopback port, with a new share and password, for the block."""
     share = folder / "share"
     share.mkdir()
-    password = secrets.token_urlsafe(12)
+    password, second = secrets.token_urlsafe(12), secrets.token_urlsafe(12)
+    password_file = folder / "password2"
+    password_file.touch(0o600)
+    password_file.write_text(second)
     log = folder / "server.log"
     config = folder / "notify_server.toml"
+    others = f"password_file = {json.dumps(str(password_file))}"
     config.write_text(
         f"[share.{SHARE_WITHOUT_NOTIFY}]\npath = {json.dumps(str(share))}\nnotify = false\n"
+        f"[user.{SECOND_USER}]\n{others}\nuid = {NOBODYS_UID}\n"
+        f"[user.{BRIEF_USER}]\n{others}\nsession_seconds = 1\n"
     )
     argv = [sys.executable, "-m", "notify_server", "--config", str(config)]
     argv += ["--share", f"{SHARE}={share}", "--user", USER]
@@ -116,7 +124,17 @@ def notify_server(folder: Path) -> Iterator[tuple[Target, LocalServer]]:
         )
     try:
         port = _announced_port(process, log)
-        target = Target("py", "127.0.0.1", port, SHARE, USER, password, share_root=str(share))
+        accounts = {"second": (SECOND_USER, second), "brief": (BRIEF_USER, second)}
+        target = Target(
+            "py",
+            "127.0.0.1",
+            port,
+            SHARE,
+            USER,
+            password,
+            share_root=str(share),
+            accounts=accounts,
+        )
         yield target, LocalServer(process, port, log)
     finally:
         _stop(process)

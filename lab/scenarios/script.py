@@ -50,6 +50,7 @@ class ScenarioSource:
     cites: tuple[str, ...]
     rests_on: str
     provisional: bool
+    needs: tuple[str, ...]
     function: Callable[[Script], None]
 
     def record(self) -> Scenario:
@@ -65,19 +66,29 @@ class ScenarioSource:
             provisional=self.provisional,
             steps=tuple(script.steps),
             expectations=tuple(script.expectations),
+            needs=self.needs,
         )
 
 
 def scenario(
-    name: str, *, title: str, cites: Sequence[str], rests_on: str, provisional: bool = False
+    name: str,
+    *,
+    title: str,
+    cites: Sequence[str],
+    rests_on: str,
+    provisional: bool = False,
+    needs: Sequence[str] = (),
 ) -> Callable[[Callable[[Script], None]], ScenarioSource]:
     """Declare a scenario. `rests_on` names the evidence: a specification, smbtorture, a capture.
 
-    `provisional`: no capture of a Windows server stands behind the expectation.
+    `provisional`: no capture of a Windows server stands behind the expectation. `needs`: what not
+    every server can be set up to do.
     """
 
     def declare(function: Callable[[Script], None]) -> ScenarioSource:
-        return ScenarioSource(name, title, tuple(cites), rests_on, provisional, function)
+        return ScenarioSource(
+            name, title, tuple(cites), rests_on, provisional, tuple(needs), function
+        )
 
     return declare
 
@@ -133,9 +144,16 @@ class Script:
         signing: Sequence[str] = ("AES-CMAC",),
         ciphers: Sequence[str] = (),
         previous: Conn | None = None,
+        user: str = "",
     ) -> Conn:
-        """A connection of its own; with `ciphers`, sealed; `previous`: whose session it ends."""
+        """A connection of its own; with `ciphers`, sealed; `previous`: whose session it ends.
+
+        `user` is one of `model.USERS`, instead of the share's own.
+        """
+        if user and user not in model.USERS:
+            raise ValueError(f"{user!r} is none of {', '.join(model.USERS)}")
         note = f"{name} connects"
+        note += f" as the {user} user" if user else ""
         note += f", sealing with {' or '.join(ciphers)}" if ciphers else ""
         note += f", PreviousSessionId that of {previous.name}" if previous else ""
         self.step(
@@ -145,6 +163,7 @@ class Script:
                 tuple(signing),
                 tuple(ciphers),
                 previous.name if previous else "",
+                user,
                 note=note,
             )
         )
@@ -215,6 +234,9 @@ class ServerActions:
 
     def rename(self, old: str, new: str) -> None:
         self._run("mv", f"{{dir}}/{old}", f"{{dir}}/{new}", note=f"mv {old} {new}")
+
+    def chmod(self, mode: str, path: str) -> None:
+        self._run("chmod", mode, f"{{dir}}/{path}", note=f"chmod {mode} {path}")
 
     def rm(self, path: str) -> None:
         self._run("rm", f"{{dir}}/{path}", note=f"rm {path}")

@@ -51,9 +51,7 @@ def run_on_lab(
 
 
 def _column(lab: Lab, name: str) -> Column:
-    target = container_target(
-        name, lab.settings, lab.secrets.password(), accelerator=lab.accelerator
-    )
+    target = container_target(name, lab.settings, lab.secrets, accelerator=lab.accelerator)
     server = ContainerServer(lab, name, backend(lab.engine, lab.paths, name), target.scale)
 
     def open_pipe(argv: Sequence[str]) -> Pipe:

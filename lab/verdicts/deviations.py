@@ -5,6 +5,11 @@
     reason = "..."
     link = "..."
 
+    [[cannot]]                          # what the server cannot be set up to do: not run
+    need = "sessions that expire"       # one of a scenario's `needs`
+    reason = "..."
+    link = "..."
+
     [[deviation]]
     scenario = "E4"                     # or "*", with `finding`
     outcome = "fail"                    # or "timeout", "server crash"
@@ -83,11 +88,21 @@ class Unsupported:
 
 
 @dataclass(frozen=True)
+class Cannot:
+    """What the server cannot be set up to do; a scenario that needs it is not run."""
+
+    need: str
+    reason: str
+    link: str
+
+
+@dataclass(frozen=True)
 class Deviations:
     """All that is known about one server."""
 
     entries: tuple[Deviation, ...] = ()
     unsupported: Unsupported | None = None
+    cannot: tuple[Cannot, ...] = ()
     source: str = field(default="", compare=False)
 
     def apply(self, scenario: str, verdict: Verdict) -> tuple[Verdict, frozenset[int]]:
@@ -115,10 +130,17 @@ class Deviations:
             verdict = self._judge_pass(scenario, verdict)
         return verdict, frozenset(seen)
 
+    def lacks(self, needs: Iterable[str]) -> Cannot | None:
+        """The first of `needs` that this server cannot be set up for."""
+        wanted = set(needs)
+        return next((known for known in self.cannot if known.need in wanted), None)
+
     def _first(self, wanted: Callable[[Deviation], bool]) -> int | None:
         return next((i for i, entry in enumerate(self.entries) if wanted(entry)), None)
 
     def _judge_unsupported(self, verdict: Verdict) -> Verdict:
+        if verdict.declared:
+            return verdict
         known = self.unsupported
         if known is None or not any(status in verdict.reason for status in known.statuses):
             return verdict
@@ -162,6 +184,7 @@ class Deviations:
             self,
             entries=self.entries + inherited,
             unsupported=self.unsupported or other.unsupported,
+            cannot=self.cannot + other.cannot,
         )
 
 
@@ -209,7 +232,7 @@ def _read(path: Path) -> Deviations:
 
 def parse(plain: Mapping[str, Any], source: str) -> Deviations:
     """Raises KeyError, TypeError or ValueError on anything that is not as documented above."""
-    unknown = set(plain) - {"unsupported", "deviation"}
+    unknown = set(plain) - {"unsupported", "cannot", "deviation"}
     if unknown:
         raise ValueError(f"unknown table {sorted(unknown)[0]!r}")
     unsupported = None
@@ -218,7 +241,8 @@ def parse(plain: Mapping[str, Any], source: str) -> Deviations:
         table["statuses"] = tuple(table["statuses"])
         unsupported = Unsupported(**table)
     entries = tuple(_entry(dict(table)) for table in plain.get("deviation", []))
-    return Deviations(entries, unsupported, source)
+    cannot = tuple(Cannot(**table) for table in plain.get("cannot", []))
+    return Deviations(entries, unsupported, cannot, source)
 
 
 def _entry(table: dict[str, Any]) -> Deviation:

@@ -227,6 +227,9 @@ class _ColumnRunner:
     def _verdict(self, scenario: Scenario, began: float) -> Verdict:
         if self._stop.is_set():
             raise _Interrupted
+        lacking = self.column.deviations.lacks(scenario.needs)
+        if lacking is not None:
+            return Verdict(Outcome.UNSUPPORTED, lacking.reason, link=lacking.link, declared=True)
         if not (self._healthy or self._wait_until_alive()):
             return replace(NOT_RUN, reason=f"{self.name} does not answer")
         directory = f"{scenario.name.lower()}-{secrets.token_hex(4)}"
@@ -371,5 +374,6 @@ def _job(scenario: Scenario, target: Target, directory: str) -> dict[str, Any]:
             "password": target.password,
             "directory": directory,
             "scale": target.scale,
+            "accounts": {name: list(account) for name, account in target.accounts.items()},
         },
     }

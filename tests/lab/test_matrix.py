@@ -145,7 +145,9 @@ class FakeLab:
         self.engine = self
         self.settings = Settings(name="l")
         self.paths = LabPaths(Path("/nowhere"))
-        self.secrets = SimpleNamespace(password=lambda: "s3cret-word")
+        self.secrets = SimpleNamespace(
+            password=lambda: "s3cret-word", second_password=lambda: "other-word"
+        )
 
     def exec(self, node: str, argv: Sequence[str], **_: Any) -> Completed:
         self.asked.append(node)

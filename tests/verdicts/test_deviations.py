@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import UsageError
+from lab.scenarios import catalogue
 from lab.verdicts import deviations
 from lab.verdicts.deviations import Deviations, parse
 from lab.verdicts.verdict import Finding, Outcome, Verdict
@@ -173,3 +174,27 @@ def test_there_must_be_something_to_inherit(tmp_path: Path, parent: str) -> None
     (tmp_path / "ksmbd@sid.toml").write_text(f'inherit = "{parent}"')
     with pytest.raises(UsageError, match=f"inherit = '{parent}'"):
         deviations.load("ksmbd@sid", tmp_path)
+
+
+CANNOT = """
+[[cannot]]
+need = "sessions that expire"
+reason = "it has no clock"
+link = "https://example.org/clock"
+"""
+
+
+def test_what_a_server_cannot_do_is_found_by_the_need() -> None:
+    known = parse(tomllib.loads(CANNOT), "samba.toml")
+    found = known.lacks(("a tail", "sessions that expire"))
+    assert found is not None
+    assert found.reason == "it has no clock"
+    assert known.lacks(("a tail",)) is None
+    told = Verdict(Outcome.UNSUPPORTED, found.reason, declared=True)
+    assert known.apply("F4c", told) == (told, frozenset())
+
+
+@pytest.mark.parametrize("server", ["samba", "ksmbd", "py"])
+def test_what_shipped_files_excuse_is_needed_by_a_scenario(server: str) -> None:
+    needed = {need for item in catalogue.load() for need in item.needs}
+    assert {known.need for known in deviations.load(server).cannot} <= needed

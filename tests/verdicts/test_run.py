@@ -20,7 +20,7 @@ from lab.scenarios.pipe import PipeClosed
 from lab.scenarios.server_side import Liveness
 from lab.targets import Target
 from lab.verdicts import run
-from lab.verdicts.deviations import Deviation, Deviations
+from lab.verdicts.deviations import Cannot, Deviation, Deviations
 from lab.verdicts.matrix import Matrix
 from lab.verdicts.run import Column, Event, run_matrix
 from lab.verdicts.verdict import Outcome
@@ -270,6 +270,16 @@ def test_a_known_deviation_and_a_stale_one(runner: Runner) -> None:
     assert matrix.exit_code == 0
     assert matrix.stale == {"samba": (stale,)}
     assert matrix.cell("C2", "samba").raw.outcome is Outcome.FAIL
+
+
+def test_what_the_server_cannot_do_is_not_tried(runner: Runner) -> None:
+    scenarios = [replace(item, needs=("a tail",)) for item in SCENARIOS]
+    runner.deviations = Deviations(cannot=(Cannot("a tail", "it is a bird", "https://x"),))
+    matrix = runner.run(scenarios)
+    assert outcomes(matrix) == [Outcome.UNSUPPORTED] * 3
+    assert matrix.exit_code == 0
+    assert matrix.cell("C1", "samba").verdict.reason == "it is a bird"
+    assert not runner.pipes
 
 
 def test_a_deviation_of_what_never_ran_is_not_stale(runner: Runner) -> None:

@@ -42,11 +42,13 @@ from lab.scenarios.model.protocol import (
     status_name,
 )
 from lab.scenarios.model.scenario import (
+    EXPIRING_SESSIONS,
     Scenario,
     step_from_json,
 )
 from lab.scenarios.model.steps import (
     STEP_TYPES,
+    USERS,
     Cancel,
     Collect,
     Connect,
@@ -68,8 +70,10 @@ __all__ = [
     "ANY_NAME",
     "DIR_NAME",
     "EXPECTATION_TYPES",
+    "EXPIRING_SESSIONS",
     "FILE_NAME",
     "STEP_TYPES",
+    "USERS",
     "Action",
     "Cancel",
     "Collect",

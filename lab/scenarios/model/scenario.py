@@ -10,10 +10,15 @@ from typing import Any, ClassVar
 from lab.scenarios.model.expectations import EXPECTATION_TYPES, Expectation, Match
 from lab.scenarios.model.steps import STEP_TYPES, Request, Step
 
+EXPIRING_SESSIONS = "sessions that expire"
+
 
 @dataclass(frozen=True)
 class Scenario:
-    """`name` is its place in the catalogue ("C2"), `cites` the sections of the specifications."""
+    """`name` is its place in the catalogue ("C2"), `cites` the sections of the specifications.
+
+    `needs` is what not every server can be set up to do; the deviations of one that cannot say why.
+    """
 
     name: str
     title: str
@@ -23,6 +28,7 @@ class Scenario:
     provisional: bool
     steps: tuple[Step, ...]
     expectations: tuple[Expectation, ...]
+    needs: tuple[str, ...] = ()
 
     evidence: ClassVar[str] = "observations.jsonl"  # the file in its cell's folder
 
@@ -33,6 +39,7 @@ class Scenario:
     def to_json(self) -> dict[str, Any]:
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain["cites"] = list(self.cites)
+        plain["needs"] = list(self.needs)
         plain["steps"] = [_tagged("op", step) for step in self.steps]
         plain["expectations"] = [_tagged("expect", item) for item in self.expectations]
         return plain
@@ -41,6 +48,7 @@ class Scenario:
     def from_json(cls, plain: Mapping[str, Any]) -> Scenario:
         values = dict(plain)
         values["cites"] = tuple(plain["cites"])
+        values["needs"] = tuple(plain["needs"])
         values["steps"] = tuple(step_from_json(step) for step in plain["steps"])
         values["expectations"] = tuple(
             _untagged("expect", EXPECTATION_TYPES, item) for item in plain["expectations"]

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 Scalar: TypeAlias = "int | str | bool | None"
 Fields: TypeAlias = "tuple[tuple[str, Scalar], ...]"
 
+USERS = ("second", "brief")  # one without rights to others' files; one whose sessions expire
+
 
 @dataclass(frozen=True)
 class Request:
@@ -39,7 +41,8 @@ class Connect:
     """A TCP connection of its own, NEGOTIATE, a session, and a tree connect to the share.
 
     With `ciphers`, the client offers them and seals everything after the logon. `previous` names
-    the connection whose SessionId goes into PreviousSessionId.
+    the connection whose SessionId goes into PreviousSessionId. `user` is "" for the share's own
+    user, or one of `USERS`.
     """
 
     conn: str
@@ -47,6 +50,7 @@ class Connect:
     signing: tuple[str, ...] = ("AES-CMAC",)
     ciphers: tuple[str, ...] = ()
     previous: str = ""
+    user: str = ""
     note: str = ""
 
 
