@@ -22,12 +22,30 @@ _NORMAL: Final = int(FileAttributes.FILE_ATTRIBUTE_NORMAL)
 _CLUSTER: Final = 4096
 
 
+class Directory:
+    """A descriptor of a directory that all handles of it share: none does I/O on it."""
+
+    __slots__ = ("fd", "handles", "lists")
+
+    def __init__(self, fd: int, lists: bool) -> None:
+        self.fd = fd
+        self.lists = lists  # opened for reading, not with O_PATH
+        self.handles = 0
+
+    def release(self) -> None:
+        """A handle is closed; the last one closes the descriptor."""
+        self.handles -= 1
+        if not self.handles:
+            os.close(self.fd)
+
+
 class LocalHandle:
     """Implements `api.Handle` and `opens.OpenFile`."""
 
     __slots__ = (
         "credentials",
         "delete_on_close",
+        "directory",
         "fd",
         "file",
         "granted_access",
@@ -54,6 +72,7 @@ class LocalHandle:
         is_directory: bool,
     ) -> None:
         self.fd = fd
+        self.directory: Directory | None = None  # whose `fd` it is, if it is shared
         self.root = root
         self.stream = stream
         self.granted_access = granted_access
@@ -69,6 +88,14 @@ class LocalHandle:
     def proc(self) -> str:
         """A path to the very file, also where its descriptor allows no I/O."""
         return f"/proc/self/fd/{self.fd}"
+
+    def close_descriptor(self) -> None:
+        """Give up the descriptor, or this handle's part in it."""
+        fd, self.fd = self.fd, -1
+        if self.directory is not None:
+            self.directory.release()
+        else:
+            os.close(fd)
 
     @property
     def delete_pending(self) -> bool:

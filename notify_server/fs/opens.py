@@ -70,7 +70,7 @@ class _Use:
 class File:
     """An inode that is open. What its opens do is counted, so that many of them cost no more."""
 
-    __slots__ = ("change_time", "delete_pending", "key", "opens", "path", "uses")
+    __slots__ = ("change_time", "delete_pending", "descriptor", "key", "opens", "path", "uses")
 
     def __init__(self, key: tuple[int, int], path: str) -> None:
         self.key = key
@@ -80,6 +80,8 @@ class File:
         self.uses: dict[str, _Use] = {}
         """By stream, for the opens that read, write or delete: the others conflict with nobody."""
         self.delete_pending = False
+        self.descriptor: object = None
+        """What the store keeps open for all opens of a directory together."""
         self.change_time: tuple[int, int] | None = None
         """A ChangeTime that was set, and the ctime that it stands for: Linux cannot set one."""
 

@@ -36,6 +36,8 @@ class Found:
     """The last component as on disk, or as it was asked for."""
     fd: int
     """O_PATH of what is there, -1 if nothing."""
+    above: os.stat_result | None = None
+    """What `parent` was like when nothing was found in it."""
 
     def close(self) -> None:
         for fd in (self.parent, self.fd):
@@ -61,9 +63,10 @@ class Resolver:
         if not components:
             return Found(-1, "", self.open("."))
         above, name = components[:-1], components[-1]
-        with contextlib.suppress(StatusError):
+        try:
             return self._in("/".join(above) or ".", name)
-        return self._in(self._spelled(above), name)
+        except StatusError:
+            return self._in(self._spelled(above), name)
 
     def _in(self, directory: str, name: str) -> Found:
         try:
@@ -78,13 +81,14 @@ class Resolver:
             except OSError as error:
                 if error.errno not in _ABSENT:
                     raise
-            spelled = self._listed(parent, name)
+            status = os.fstat(parent)
+            spelled = self._listed(parent, status, name)
             if spelled is None:
-                return Found(parent, name, -1)
+                return Found(parent, name, -1, status)
             try:
                 return Found(parent, spelled, self.open(f"{directory}/{spelled}"))
             except FileNotFoundError:
-                return Found(parent, name, -1)  # the listing was older
+                return Found(parent, name, -1, status)  # the listing was older
         except OSError as error:
             os.close(parent)
             raise status_error(error) from error
@@ -100,7 +104,7 @@ class Resolver:
                     raise status_error(error) from error
                 parent = self.open(path, os.O_DIRECTORY)
                 try:
-                    spelled = self._listed(parent, name)
+                    spelled = self._listed(parent, os.fstat(parent), name)
                 finally:
                     os.close(parent)
                 if spelled is None:
@@ -117,12 +121,11 @@ class Resolver:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from error
             raise
 
-    def _listed(self, directory: int, name: str) -> str | None:
+    def _listed(self, directory: int, status: os.stat_result, name: str) -> str | None:
         """A name that differs only in case; the listing is kept while the directory is as it was.
 
         One that could be older than its time stamp says is listed again after a while.
         """
-        status = os.fstat(directory)
         listing = self._listings.get((status.st_dev, status.st_ino))
         if listing is None or not listing.holds(_stamp(status)):
             listing = self._list(directory, status)
@@ -145,10 +148,15 @@ class Resolver:
         A change beside the server that comes in between is found when the doubt has lasted.
         """
         before = os.fstat(directory)
-        listing = self._listings.get((before.st_dev, before.st_ino))
-        believed = listing is not None and listing.holds(_stamp(before))
         yield
-        if listing is None or not believed:
+        self.changed(directory, before, add=add, drop=drop)
+
+    def changed(
+        self, directory: int, before: os.stat_result, *, add: str = "", drop: str = ""
+    ) -> None:
+        """The same, after the change; `before` is what the directory was like until then."""
+        listing = self._listings.get((before.st_dev, before.st_ino))
+        if listing is None or not listing.holds(_stamp(before)):
             return
         if drop and listing.folded.get(fold(drop)) == drop:
             del listing.folded[fold(drop)]

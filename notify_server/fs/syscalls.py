@@ -7,10 +7,21 @@ import errno
 import os
 import platform
 import struct
+from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_syscall = _libc.syscall
-_syscall.restype = ctypes.c_long
+
+
+def _syscall(*arguments: type) -> Any:
+    """syscall(2) for arguments of these types: converting what has none takes twice as long."""
+    function = _libc["syscall"]  # an object of its own each time
+    function.restype = ctypes.c_long
+    function.argtypes = (ctypes.c_long, *arguments)
+    return function
+
+
+_openat2 = _syscall(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t)
+_statx = _syscall(ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
 
 # openat2 has one number on all architectures (it is younger than the unified table).
 _SYS_OPENAT2 = 437
@@ -27,7 +38,12 @@ AT_EMPTY_PATH = 0x1000
 AT_SYMLINK_FOLLOW = 0x400
 
 _STATX_BTIME = 0x800
+_StatxBuffer = ctypes.c_char * 256
+_BIRTH = struct.Struct("=I76xqI")  # stx_mask, and stx_btime at 80
 _OPEN_HOW = struct.Struct("=QQQ")
+_OPEN_HOW_SIZE = _OPEN_HOW.size
+_CLOEXEC = os.O_CLOEXEC
+_BENEATH = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
 
 
 def _check(result: int, what: str = "") -> int:
@@ -39,17 +55,15 @@ def _check(result: int, what: str = "") -> int:
 
 def openat2(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
     """Open below `directory`; no `..`, absolute or magic link leads out of it (openat2(2))."""
-    how = _OPEN_HOW.pack(flags | os.O_CLOEXEC, mode, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
+    how = _OPEN_HOW.pack(flags | _CLOEXEC, mode, _BENEATH)
     while True:
-        try:
-            return _check(
-                _syscall(_SYS_OPENAT2, directory, ctypes.c_char_p(path), how, len(how)),
-                os.fsdecode(path),
-            )
-        except OSError as error:
-            # A rename elsewhere raced with the walk and the kernel could not be sure.
-            if error.errno not in (errno.EAGAIN, errno.EINTR):
-                raise
+        result: int = _openat2(_SYS_OPENAT2, directory, path, how, _OPEN_HOW_SIZE)
+        if result >= 0:
+            return result
+        code = ctypes.get_errno()
+        # EAGAIN: a rename elsewhere raced with the walk and the kernel could not be sure.
+        if code not in (errno.EAGAIN, errno.EINTR):
+            raise OSError(code, os.strerror(code), os.fsdecode(path))
 
 
 _renameat2 = getattr(_libc, "renameat2", None)
@@ -66,15 +80,11 @@ def birth_time_ns(fd: int) -> int | None:
     """When the file was made, in ns since 1970, where the file system keeps it (statx(2))."""
     if _SYS_STATX < 0:
         return None
-    buffer = ctypes.create_string_buffer(256)
-    result = _syscall(_SYS_STATX, fd, b"", AT_EMPTY_PATH, _STATX_BTIME, buffer)
-    if result < 0:
+    buffer = _StatxBuffer()
+    if _statx(_SYS_STATX, fd, b"", AT_EMPTY_PATH, _STATX_BTIME, buffer) < 0:
         return None
-    (mask,) = struct.unpack_from("=I", buffer, 0)
-    if not mask & _STATX_BTIME:
-        return None
-    seconds, nanoseconds = struct.unpack_from("=qI", buffer, 80)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    mask, seconds, nanoseconds = _BIRTH.unpack_from(buffer)
+    return seconds * 1_000_000_000 + nanoseconds if mask & _STATX_BTIME else None
 
 
 def reserve(fd: int, size: int) -> None:

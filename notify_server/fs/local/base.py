@@ -41,12 +41,18 @@ class StoreBase:
 
     def attributes(self, handle: Handle) -> Attributes:
         local = as_local(handle)
-        with statuses():
-            size = None
-            if local.stream:
-                size = len(xattrs.read_stream(local.proc, local.stream))
-            status = os.fstat(local.fd)
-            return attributes_of(local.proc, status, local.fd, stream_size=size, file=local.file)
+        try:
+            return self.attributes_at(local, os.fstat(local.fd))
+        except OSError as error:
+            raise status_error(error) from error
+
+    def attributes_at(
+        self, handle: LocalHandle, status: os.stat_result, *, bare: bool = False
+    ) -> Attributes:
+        """Attributes of a file that fstat was just asked about; raises OSError."""
+        path = handle.proc
+        size = len(xattrs.read_stream(path, handle.stream)) if handle.stream else None
+        return attributes_of(path, status, handle.fd, stream_size=size, file=handle.file, bare=bare)
 
     def check_reachable(self, user: Credentials, directory: int) -> None:
         """ACCESS_DENIED unless `user` may search a directory, and all those above it."""

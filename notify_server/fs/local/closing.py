@@ -40,8 +40,7 @@ class Closing(StoreBase):
                 if local.watched is not None:
                     self.feed.unwatch(local.watched)
                     local.watched = None
-                fd, local.fd = local.fd, -1
-                os.close(fd)
+                local.close_descriptor()
 
     def _delete_on_close(self, handle: LocalHandle) -> None:
         """[MS-FSA] 2.1.5.5 phase 1: a directory only if it is empty by now."""

@@ -9,9 +9,10 @@ from typing import Final
 
 from notify_server.fs import access, security, times, xattrs
 from notify_server.fs.api import Opened, OpenRequest
+from notify_server.fs.errors import status_error
 from notify_server.fs.feed import Kind, Operation
-from notify_server.fs.handle import LocalHandle
-from notify_server.fs.local.base import StoreBase, check_deletable, expect_attrib, key_of, statuses
+from notify_server.fs.handle import Directory, LocalHandle
+from notify_server.fs.local.base import StoreBase, check_deletable, expect_attrib, key_of
 from notify_server.fs.names import ParsedName, parse, to_wire
 from notify_server.fs.resolve import Found
 from notify_server.fs.syscalls import birth_time_ns, reserve
@@ -44,13 +45,13 @@ _OPENING: Final = (CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF)
 _MUST_EXIST: Final = (CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OVERWRITE)
 
 
-def _allowed(found: Found) -> int:
+def _allowed(found: Found, present: list[str]) -> int:
     """What kept security descriptors leave of the rights ([MS-FSA] 2.1.5.1.2.1).
 
     Whoever may delete a directory's children may delete this one, and whoever may list it may read
     its attributes.
     """
-    rights = _allowed_by_own(found.fd)
+    rights = _allowed_by_own(found.fd) if xattrs.SECURITY in present else access.ALL
     if found.parent < 0 or rights == access.ALL:
         return rights
     above = _allowed_by_own(found.parent)
@@ -78,22 +79,25 @@ class Opening(StoreBase):
     def open(self, request: OpenRequest) -> Opened:
         name = parse(request.path)
         _check_request(request, name)
-        with statuses(), self.files.lock:
-            found = self.resolver.find(name.components)
-            try:
-                if request.credentials is not None and found.parent >= 0:
-                    self.check_reachable(request.credentials, found.parent)
-                if found.fd < 0:
-                    return self._create(request, name, found)
-                return self._open_existing(request, name, found)
-            finally:
-                found.close()
+        try:
+            with self.files.lock:
+                found = self.resolver.find(name.components)
+                try:
+                    if request.credentials is not None and found.parent >= 0:
+                        self.check_reachable(request.credentials, found.parent)
+                    if found.fd < 0:
+                        return self._create(request, name, found)
+                    return self._open_existing(request, name, found)
+                finally:
+                    found.close()
+        except OSError as error:
+            raise status_error(error) from error
 
     def _create(self, request: OpenRequest, name: ParsedName, found: Found) -> Opened:
         """[MS-FSA] 2.1.5.1.1."""
         if request.disposition in _MUST_EXIST:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
-        above = os.fstat(found.parent)
+        above = found.above or os.fstat(found.parent)
         if request.credentials is not None and not request.credentials.may_change(above):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         parent = self.files.get(key_of(above))
@@ -108,16 +112,17 @@ class Opening(StoreBase):
         directory = os.readlink(f"/proc/self/fd/{found.parent}")
         with self.feed.operation() as operation:
             operation.expect(directory, found.name, Kind.CREATE)
-            with self.resolver.changing(found.parent, add=found.name):
-                fd = self._make(found, is_directory=is_directory, granted=granted)
+            fd = self._make(found, is_directory=is_directory, granted=granted)
             try:
+                self.resolver.changed(found.parent, above, add=found.name)
                 handle = self._handle(
                     request, fd, name.stream, granted, access.ALL, is_directory=is_directory
                 )
-                self._furnish(request, handle, operation, directory, found.name)
+                bare = self._furnish(request, handle, operation, directory, found.name)
                 if name.stream:
                     expect_attrib(operation, directory, found.name)
                     xattrs.write_stream(handle.proc, name.stream, b"")
+                    bare = False
             except BaseException:
                 os.close(fd)
                 self._unmake(found, is_directory=is_directory)
@@ -126,7 +131,8 @@ class Opening(StoreBase):
             operation.happened(added(*key, is_directory=is_directory))
             if name.stream:
                 operation.happened(done(Done.STREAM_ADDED, key[0], f"{key[1]}:{name.stream}"))
-        return self._opened(handle, CreateAction.FILE_CREATED, join(directory, found.name))
+        real = join(directory, found.name)
+        return self._opened(handle, CreateAction.FILE_CREATED, real, os.fstat(fd), bare=bare)
 
     def _make(self, found: Found, *, is_directory: bool, granted: int) -> int:
         path = os.fsencode(found.name)
@@ -151,14 +157,19 @@ class Opening(StoreBase):
         operation: Operation,
         directory: str,
         name: str,
-    ) -> None:
-        """Attributes, EAs and security of a file that is new or overwritten."""
+    ) -> bool:
+        """Attributes, EAs and security of a file that is new or overwritten; False if it got any.
+
+        The file system gives a new file no user attributes, so one that got none has none.
+        """
         wanted = request.attributes & xattrs.STORED_ATTRIBUTES
         usual = 0 if handle.is_directory else _ARCHIVE
+        bare = not request.eas and not request.security_descriptor
         if not handle.stream and (wanted | usual) != usual:
             expect_attrib(operation, directory, name)
             born = birth_time_ns(handle.fd)
             xattrs.set_dos(handle.proc, wanted | usual, times.from_ns(born) if born else 0)
+            bare = False
         for ea in request.eas:
             expect_attrib(operation, directory, name)
             xattrs.set_ea(handle.proc, ea)
@@ -168,6 +179,7 @@ class Opening(StoreBase):
         if request.allocation_size and not handle.is_directory and not handle.stream:
             operation.expect(directory, name, Kind.MODIFY)
             reserve(handle.fd, request.allocation_size)
+        return bare
 
     def _open_existing(self, request: OpenRequest, name: ParsedName, found: Found) -> Opened:
         """[MS-FSA] 2.1.5.1.2."""
@@ -188,9 +200,11 @@ class Opening(StoreBase):
         if exists and request.disposition == CreateDisposition.FILE_CREATE:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
         overwriting = exists and request.disposition not in _OPENING
-        dos = xattrs.get_dos(path)
+        present = xattrs.names(path)
+        dos = xattrs.get_dos(path) if xattrs.DOS in present else None
         attributes = dos[0] if dos else 0
-        available = access.maximal(path, attributes, directory=is_directory) & _allowed(found)
+        available = access.maximal(path, attributes, directory=is_directory)
+        available &= _allowed(found, present)
         if request.credentials is not None:
             above = os.fstat(found.parent) if found.parent >= 0 else None
             available &= access.of_mode(request.credentials, status, above)
@@ -207,12 +221,16 @@ class Opening(StoreBase):
         checked = granted | (_WRITE_DATA if overwriting else 0)
         self.files.check(key, stream, checked, request.share_access)
 
+        real = os.readlink(path)
+        if is_directory and not stream:
+            shared = self._directory(found, key, real, granted)
+            handle = self._handle(request, shared.fd, "", granted, available, is_directory=True)
+            handle.directory = shared
+            shared.handles += 1
+            return self._opened(handle, CreateAction.FILE_OPENED, real, status)
         fd = self._reopen(found, granted, overwriting and not stream, is_directory=is_directory)
-        handle = self._handle(
-            request, fd, stream, granted, available, is_directory=is_directory and not stream
-        )
+        handle = self._handle(request, fd, stream, granted, available, is_directory=False)
         try:
-            real = os.readlink(handle.proc)
             directory, _, last = real.rpartition("/")
             action = CreateAction.FILE_OPENED
             if not exists:
@@ -225,10 +243,12 @@ class Opening(StoreBase):
                     if request.disposition == CreateDisposition.FILE_SUPERSEDE
                     else CreateAction.FILE_OVERWRITTEN
                 )
+            if action != CreateAction.FILE_OPENED:
+                status = os.fstat(fd)
         except BaseException:
             os.close(fd)
             raise
-        return self._opened(handle, action, real)
+        return self._opened(handle, action, real, status)
 
     def _check_overwrite(self, request: OpenRequest, stream: str, attributes: int) -> None:
         if stream:
@@ -309,9 +329,39 @@ class Opening(StoreBase):
         handle.delete_on_close = bool(request.options & _DELETE_ON_CLOSE)
         return handle
 
-    def _opened(self, handle: LocalHandle, action: CreateAction, path: str) -> Opened:
-        handle.file = self.files.add(key_of(os.fstat(handle.fd)), path, handle)
-        return Opened(handle, action, self.attributes(handle))
+    def _directory(self, found: Found, key: tuple[int, int], path: str, granted: int) -> Directory:
+        """The descriptor that all handles of this directory share, as far as it can do what was
+        granted and is of the same place (a directory may be mounted in two)."""
+        lists = bool(granted & _LIST)
+        file = self.files.get(key)
+        shared = file.descriptor if file is not None else None
+        if (
+            isinstance(shared, Directory)
+            and shared.handles
+            and (shared.lists or not lists)
+            and os.readlink(f"/proc/self/fd/{shared.fd}") == path
+        ):
+            return shared
+        return Directory(self._reopen(found, granted, False, is_directory=True), lists)
+
+    def _opened(
+        self,
+        handle: LocalHandle,
+        action: CreateAction,
+        path: str,
+        status: os.stat_result,
+        *,
+        bare: bool = False,
+    ) -> Opened:
+        handle.file = self.files.add(key_of(status), path, handle)
+        try:
+            if handle.directory is not None:
+                handle.file.descriptor = handle.directory
+            return Opened(handle, action, self.attributes_at(handle, status, bare=bare))
+        except BaseException:
+            self.files.remove(handle.file, handle)
+            handle.close_descriptor()
+            raise
 
 
 def _check_request(request: OpenRequest, name: ParsedName) -> None:
