@@ -6,7 +6,7 @@ descriptors, access masks) is done here by the same code; only the system calls 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from notify_server.fs import access, names, security, times, xattrs
@@ -287,7 +287,7 @@ class MemoryStore:
         names.parse(path)
         raise StatusError(NtStatus.STATUS_NOT_SUPPORTED)
 
-    def entries(self, handle: Any, pattern: str) -> list[Entry]:
+    def names(self, handle: Any, pattern: str, limit: int) -> list[str]:
         live = self._live(handle)
         wanted = names.Expression(pattern)
         inside = live.key + "/"
@@ -297,7 +297,15 @@ class MemoryStore:
             if key.startswith(inside) and "/" not in key[len(inside) :]
         ]
         found = [name for name in [".", "..", *found] if wanted.matches(name)]
-        return [Entry(name, self.attributes(handle)) for name in found]
+        if len(found) > limit:
+            raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
+        return found
+
+    def entries(self, handle: Any, names: Iterable[str]) -> Iterator[Entry | None]:
+        live = self._live(handle)
+        for name in names:
+            there = name in (".", "..") or f"{live.key}/{name}" in self.nodes
+            yield Entry(name, self.attributes(handle)) if there else None
 
     def eas(self, handle: Any) -> list[Ea]:
         return [Ea(name, value) for name, value in self._live(handle).node.eas.items()]

@@ -61,7 +61,7 @@ class Request:
     cancelled: bool = False
     sign_response: bool = False  # whatever the policies say (3.3.5.5.3)
     busy: Open | None = None  # the Open whose job this request waits for
-    arming: Open | None = None  # the Open on which other CHANGE_NOTIFYs wait for this one
+    turn_on: Open | None = None  # the Open on which other requests wait for this one
 
     @property
     def connection(self) -> Connection:
@@ -106,6 +106,11 @@ class Request:
             and (size - 1) // _CREDIT_UNIT + 1 > self.header.credit_charge
         ):
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+
+    def take_turn(self, opened: Open) -> None:
+        """Have `opened` for this request; what comes behind waits in its `turn`."""
+        opened.turn = []
+        self.turn_on = self.busy = opened
 
     @property
     def to_sign(self) -> bool:
@@ -224,6 +229,8 @@ class Chain:
 
     def _after(self, job: Job | Wait, result: JobResult) -> Outcome:
         if result.error is not None:
+            if isinstance(job, Job) and job.failed is not None:
+                job.failed()
             raise result.error
         if job.then is not None:
             return job.then(result.value)
@@ -343,14 +350,14 @@ class Chain:
         else:
             assert not isinstance(outcome, Parked)
             self._respond(request, outcome)
-        if request.arming is not None:
-            self._next_turn(request.arming, request.now)
+        if request.turn_on is not None:
+            self._next_turn(request.turn_on, request.now)
         server.drain(request.now)
         return True
 
     def _next_turn(self, opened: Open, now: float) -> None:
-        """The first CHANGE_NOTIFY of an Open is through: those behind it go on, in order."""
-        waiting, opened.arming = opened.arming or [], None
+        """Who had an Open for itself is through: those behind it go on, in order."""
+        waiting, opened.turn = opened.turn or [], None
         for done in waiting:
             done(JobResult(), now)
 

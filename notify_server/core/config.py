@@ -43,10 +43,16 @@ class Bounds:
     """Requests in one frame; beyond it the connection is closed."""
     sessions: int = 64
     """On one connection; beyond it STATUS_REQUEST_NOT_ACCEPTED."""
+    all_sessions: int = 65536
+    """On all connections; beyond it STATUS_REQUEST_NOT_ACCEPTED."""
     trees: int = 256
     """In one session; beyond it STATUS_INSUFFICIENT_RESOURCES."""
     opens: int = 16384
     """In one session; beyond it STATUS_TOO_MANY_OPENED_FILES."""
+    all_opens: int = 131072
+    """In all sessions; beyond it STATUS_TOO_MANY_OPENED_FILES."""
+    listed: int = 1 << 22
+    """Names that directory listings under way hold; beyond it STATUS_INSUFFICIENT_RESOURCES."""
     parked: int = 511
     """Requests without a final response on one connection; then STATUS_INSUFFICIENT_RESOURCES."""
     credits: int = 8192

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Final
 
@@ -74,32 +74,31 @@ LAYOUTS: Final[dict[int, Callable[[Attributes, int], bytes]]] = {
 
 def pack_entries(
     layout: Callable[[Attributes, int], bytes],
-    entries: Sequence[Entry],
-    start: int,
+    entries: Iterable[Entry | None],
     room: int,
     *,
     single: bool,
 ) -> tuple[bytes, int]:
-    """As many entries from `start` as fit in `room`: the bytes, and where to go on.
+    """As many entries as fit in `room`: the bytes, and how many of `entries` are done with.
 
-    Entries begin at multiples of eight; the last one has no NextEntryOffset and no padding.
+    Those that are None are passed over. Entries begin at multiples of eight; the last one has no
+    NextEntryOffset and no padding.
     """
     parts: list[bytes] = []
-    used = 0
-    position = start
-    while position < len(entries):
-        entry = entries[position]
-        name = to_utf16(entry.name)
-        body = layout(entry.attributes, len(name)) + name
-        gap = -used % 8
-        if used + gap + len(body) > room:
+    used = done = 0
+    for entry in entries:
+        if entry is not None:
+            name = to_utf16(entry.name)
+            body = layout(entry.attributes, len(name)) + name
+            gap = -used % 8
+            if used + gap + len(body) > room:
+                break
+            if parts:
+                previous = parts[-1]
+                parts[-1] = (len(previous) + gap).to_bytes(4, "little") + previous[4:] + b"\0" * gap
+            parts.append(body)
+            used += gap + len(body)
+        done += 1
+        if single and parts:
             break
-        if parts:
-            previous = parts[-1]
-            parts[-1] = (len(previous) + gap).to_bytes(4, "little") + previous[4:] + b"\0" * gap
-        parts.append(body)
-        used += gap + len(body)
-        position += 1
-        if single:
-            break
-    return b"".join(parts), position
+    return b"".join(parts), done

@@ -12,7 +12,7 @@ from notify_server.auth.keys import SessionKeys
 from notify_server.auth.sealing import Sealer
 from notify_server.core.config import Share
 from notify_server.core.outcome import JobResult
-from notify_server.fs.api import Entry, Handle, Store
+from notify_server.fs.api import Handle, Store
 
 if TYPE_CHECKING:
     from notify_server.core.connection import Connection
@@ -58,9 +58,13 @@ class Tree:
 
 @dataclass(slots=True, eq=False)
 class Listing:
-    """Where QUERY_DIRECTORY stands on an Open: a snapshot, and what was sent of it."""
+    """Where QUERY_DIRECTORY stands on an Open: the names when it began, and how far it is.
 
-    entries: list[Entry]
+    What is known of each name is read when it is sent, so that a name that went is not sent.
+    """
+
+    names: list[str]
+    pattern: str
     position: int = 0
 
 
@@ -78,10 +82,10 @@ class Open:
     index_number: int
     position: int = 0
     listing: Listing | None = None
-    listing_pattern: str = "*"
     watch_key: str | None = None
-    arming: list[Callable[[JobResult, float], None]] | None = None
-    """While the first CHANGE_NOTIFY gets the directory watched: later ones, which wait for it."""
+    turn: list[Callable[[JobResult, float], None]] | None = None
+    """While the first CHANGE_NOTIFY gets the directory watched, or a QUERY_DIRECTORY reads it:
+    those behind it, which wait for it."""
     oplock_key: tuple[int, str] | None = None
     oplock_level: int = 0
     oplock_breaking_to: int = 0

@@ -42,8 +42,8 @@ def change_notify(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_INTERNAL_ERROR)
     if opened.watch_key is not None:
         return _arm(request, opened, body, opened.watch_key)
-    if opened.arming is not None:
-        return Wait(opened.arming, lambda _: change_notify(request))
+    if opened.turn is not None:
+        return Wait(opened.turn, lambda _: change_notify(request))
     tree = bool(body.flags & _WATCH_TREE)
 
     def then(key: str) -> Outcome:
@@ -52,9 +52,7 @@ def change_notify(request: Request) -> Outcome:
 
     # A large tree takes a while to watch. What comes behind waits, so that the first request is
     # the one that fixes filter, tree flag and size.
-    opened.arming = []
-    request.arming = opened
-    request.busy = opened
+    request.take_turn(opened)
     return Job(lambda: opened.store.watch(opened.handle, tree), then, light=not tree)
 
 

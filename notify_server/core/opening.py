@@ -69,26 +69,33 @@ def create(request: Request) -> Outcome:
     if store is None:
         # IPC$ has no pipe at all.
         raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
-    if len(request.valid_session.opens) >= request.connection.server.config.bounds.opens:
+    server = request.connection.server
+    bounds = server.config.bounds
+    if len(request.valid_session.opens) >= bounds.opens or server.handles >= bounds.all_opens:
         raise StatusError(NtStatus.STATUS_TOO_MANY_OPENED_FILES)
     identity = request.valid_session.identity
     user = identity.user.lower() if identity is not None else ""
-    credentials = request.connection.server.config.credentials.get(user)
+    credentials = server.config.credentials.get(user)
     wanted = _open_request(body, credentials, read_only=tree.share.read_only)
-    oplocks = request.connection.server.oplocks
-    breaks = oplocks.breaks_for(
+    breaks = server.oplocks.breaks_for(
         oplock_key(store, body.name), body.desired_access, body.create_disposition
     )
     if breaks:
         return _after_breaks(request, breaks, lambda: create(request))
 
-    def then(opened: Opened) -> Outcome:
-        return _opened(request, body, opened)
+    # Counted from here on, as many may be opened in threads at the same time.
+    server.handles += 1
 
     def work() -> Opened:
         return store.open(wanted)
 
-    return Job(work, then)
+    def then(opened: Opened) -> Outcome:
+        return _opened(request, body, opened)
+
+    def failed() -> None:
+        server.handles -= 1
+
+    return Job(work, then, failed=failed)
 
 
 def _open_request(

@@ -48,6 +48,8 @@ class Job:
     then: Callable[[Any], Outcome] | None = None
     light: bool = True
     owner: object = None
+    failed: Callable[[], None] | None = None
+    """Called where the core runs, instead of `then`, if the job ended with an error."""
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ from notify_server.wire.constants import UNUSED_MESSAGE_ID, Command, HeaderFlags
 from notify_server.wire.error import ERROR_BODY
 from notify_server.wire.header import pack_header
 from notify_server.wire.oplock_break import pack_oplock_break
-from notify_server.wire.status import NtStatus
+from notify_server.wire.status import NtStatus, StatusError
 
 log: Final = logging.getLogger("notify_server")
 
@@ -72,6 +72,10 @@ class Server:
         self.oplocks = OplockTable(self._notify_break)
         self.notify_log = NotifyLog()
         self.sessions: dict[int, Session] = {}
+        self.handles = 0
+        """Of stores: open, being opened or being closed."""
+        self.listed = 0
+        """Names that listings hold."""
         self._next_open = 1
         self._dirty: dict[Connection, None] = {}
         self._turns: deque[Callable[[], None]] = deque()
@@ -104,6 +108,8 @@ class Server:
 
     def new_session(self, connection: Connection) -> Session:
         """A session with an id that is not in use. It is no secret: keys are what protects."""
+        if len(self.sessions) >= self.config.bounds.all_sessions:
+            raise StatusError(NtStatus.STATUS_REQUEST_NOT_ACCEPTED)
         while True:
             session_id = int.from_bytes(self.random(4), "little")
             if session_id and session_id not in self.sessions:
@@ -131,6 +137,7 @@ class Server:
             )
         self.release_locks(opened, now)
         self.oplocks.remove(opened, now)
+        self.drop_listing(opened)
         opened.closing = []
         if not opened.jobs:
             self._close_handle(opened, now)
@@ -145,6 +152,7 @@ class Server:
         store, handle = opened.store, opened.handle
 
         def closed(result: JobResult, now: float) -> None:
+            self.handles -= 1
             self.drain(now)
             waiting, opened.closing = opened.closing or [], None
             for done in waiting:
@@ -153,6 +161,12 @@ class Server:
         done = self.runner.submit(Job(lambda: store.close(handle)), closed)
         if done is not None:
             closed(done, now)
+
+    def drop_listing(self, opened: Open) -> None:
+        """Forget the names of an Open's listing."""
+        if opened.listing is not None:
+            self.listed -= len(opened.listing.names)
+            opened.listing = None
 
     def release_locks(self, opened: Open, now: float) -> None:
         """Drop an Open's byte-range locks and grant what waited for them."""

@@ -12,7 +12,7 @@ hands the exact event to the change feed before it returns, so the core never pu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -199,9 +199,12 @@ class Store(Protocol):
 
     def link(self, handle: Handle, path: str, replace: bool) -> None: ...
 
-    def entries(self, handle: Handle, pattern: str) -> list[Entry]:
-        """A snapshot of a directory, `.` and `..` first, filtered by an expression
-        ([MS-FSA] 2.1.4.4)."""
+    def names(self, handle: Handle, pattern: str, limit: int) -> list[str]:
+        """What is in a directory now, `.` and `..` first, filtered by an expression
+        ([MS-FSA] 2.1.4.4); for `entries`. INSUFFICIENT_RESOURCES if it is more than `limit`."""
+
+    def entries(self, handle: Handle, names: Iterable[str]) -> Iterator[Entry | None]:
+        """For each of `names` what is known of it now; None for one that is no more."""
 
     def eas(self, handle: Handle) -> list[Ea]: ...
 

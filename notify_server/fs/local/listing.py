@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from notify_server.fs import times
@@ -14,30 +16,43 @@ from notify_server.fs.local.base import StoreBase, as_local, key_of, statuses
 from notify_server.fs.names import Expression, to_wire
 from notify_server.fs.syscalls import birth_time_ns
 from notify_server.wire.fscc import FileSystemAttributes
+from notify_server.wire.status import NtStatus, StatusError
 
 _SECTOR: Final = 512
+_SELF: Final = (".", "..")
+
+
+@contextlib.contextmanager
+def _opened(handle: Handle) -> Iterator[int]:
+    """A descriptor of a directory that can be read, whatever its handle's was opened for."""
+    fd = os.open(as_local(handle).proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 class Listing(StoreBase):
-    """Store.entries and Store.volume."""
+    """Store.names, Store.entries and Store.volume."""
 
-    def entries(self, handle: Handle, pattern: str) -> list[Entry]:
-        local = as_local(handle)
+    def names(self, handle: Handle, pattern: str, limit: int) -> list[str]:
         wanted = Expression(pattern)
-        with statuses():
-            fd = os.open(local.proc, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                found = [Entry(".", self.attributes(local)), Entry("..", self.attributes(local))]
-                found = [entry for entry in found if wanted.matches(entry.name)]
-                for name in os.listdir(fd):
-                    shown = to_wire(name)
-                    if wanted.matches(shown):
-                        entry = self._entry(fd, name, shown)
-                        if entry is not None:
-                            found.append(entry)
-                return found
-            finally:
-                os.close(fd)
+        found = [name for name in _SELF if wanted.matches(name)]
+        with statuses(), _opened(handle) as fd, os.scandir(fd) as directory:
+            for each in directory:
+                if wanted.matches(to_wire(each.name)):
+                    if len(found) >= limit:
+                        raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
+                    found.append(each.name)
+        return found
+
+    def entries(self, handle: Handle, names: Iterable[str]) -> Iterator[Entry | None]:
+        with statuses(), _opened(handle) as fd:
+            for name in names:
+                if name in _SELF:
+                    yield Entry(name, self.attributes(handle))
+                else:
+                    yield self._entry(fd, name, to_wire(name))
 
     def _entry(self, directory: int, name: str, shown: str) -> Entry | None:
         """None for what went meanwhile, is no file or directory, or leads out of the share."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from notify_server.fs.api import (
@@ -199,8 +199,8 @@ class MemoryStore:
     def link(self, handle: MemoryHandle, path: str, replace: bool) -> None:
         self.nodes[path] = handle.node
 
-    def entries(self, handle: MemoryHandle, pattern: str) -> list[Entry]:
-        self._check("entries")
+    def names(self, handle: MemoryHandle, pattern: str, limit: int) -> list[str]:
+        self._check("names")
         prefix = handle.path + "\\" if handle.path else ""
         names = [
             path.removeprefix(prefix)
@@ -211,7 +211,16 @@ class MemoryStore:
             names = [name for name in names if name == pattern]
         else:
             names = [".", "..", *names]
-        return [Entry(name, self.attributes(handle)) for name in names]
+        if len(names) > limit:
+            raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
+        return names
+
+    def entries(self, handle: MemoryHandle, names: Iterable[str]) -> Iterator[Entry | None]:
+        self._check("entries")
+        prefix = handle.path + "\\" if handle.path else ""
+        for name in names:
+            there = name in (".", "..") or prefix + name in self.nodes
+            yield Entry(name, self.attributes(handle)) if there else None
 
     def eas(self, handle: MemoryHandle) -> list[Ea]:
         return [Ea(b"ONE", b"1"), Ea(b"TWO", b"22")]

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from notify_server.core.config import Bounds
 from notify_server.wire.status import NtStatus
 from tests.notify_server.core.talk import (
     CLOSE,
@@ -27,6 +28,7 @@ from tests.notify_server.core.talk import (
 )
 
 ACCESS_DENIED, INVALID_PARAMETER, NOT_SUPPORTED = 0xC0000022, 0xC000000D, 0xC00000BB
+INSUFFICIENT_RESOURCES, TOO_MANY_OPENED_FILES = 0xC000009A, 0xC000011F
 END_OF_FILE, NO_MORE_FILES, NO_SUCH_FILE = 0xC0000011, 0x80000006, 0xC000000F
 INVALID_INFO_CLASS, LENGTH_MISMATCH, BUFFER_OVERFLOW = 0xC0000003, 0xC0000004, 0x80000005
 
@@ -257,6 +259,84 @@ def test_a_listing_goes_on_where_the_buffer_ended_and_restarts_if_told() -> None
     assert seen == [".", "..", *(f"name{index:02}" for index in range(20))]
     again = talk.call(QUERY_DIRECTORY, query_directory(file_id, 1, flags=1))
     assert len(names_in(buffer_of(again), 1)) == 22
+
+
+def test_what_is_deleted_during_a_listing_is_not_sent() -> None:
+    """smbtorture smb2.dir.fixed."""
+    world = World()
+    for name in ("a", "b", "c"):
+        world.store.make(name, b"")
+    talk = world.ready()
+    file_id = talk.open("")
+    talk.call(QUERY_DIRECTORY, query_directory(file_id, 12, flags=2))
+    del world.store.nodes["a"], world.store.nodes["c"]
+    world.store.make("d", b"")
+    rest = talk.call(QUERY_DIRECTORY, query_directory(file_id, 12))
+    assert names_in(buffer_of(rest), 12) == ["..", "b"]
+    assert talk.call(QUERY_DIRECTORY, query_directory(file_id, 12)).status == NO_MORE_FILES
+
+
+def test_listings_of_one_handle_take_turns() -> None:
+    """Two requests that are read in threads do not get the same names."""
+    runner = LaterRunner()
+    world = World(runner=runner)
+    world.store.make("a", b"")
+    talk = world.ready()
+    file_id = talk.open("")
+    for _ in range(4):
+        talk.send(QUERY_DIRECTORY, query_directory(file_id, 12, flags=2))
+    assert talk.take() == []
+    while runner.waiting:
+        assert len(runner.waiting) == 1
+        runner.release()
+    answers = talk.take()
+    assert [names_in(buffer_of(a), 12) for a in answers[:3]] == [["."], [".."], ["a"]]
+    assert answers[3].status == NO_MORE_FILES
+
+
+def test_names_of_listings_are_bounded_and_given_back() -> None:
+    world = World(config={"bounds": Bounds(listed=7)})
+    world.store.make("a", b"")
+    talk = world.ready()
+    first, second, third = (talk.open("") for _ in range(3))
+    one = query_directory(first, 12, flags=2)
+    assert talk.call(QUERY_DIRECTORY, one).status == 0
+    assert talk.call(QUERY_DIRECTORY, query_directory(second, 12, flags=2)).status == 0
+    assert world.server.listed == 6
+    refused = talk.call(QUERY_DIRECTORY, query_directory(third, 12))
+    assert refused.status == INSUFFICIENT_RESOURCES
+    assert talk.call(QUERY_DIRECTORY, query_directory(first, 12, flags=3)).status == 0, "afresh"
+    assert world.server.listed == 6
+    talk.call(CLOSE, close_body(second))
+    assert world.server.listed == 3
+    assert talk.call(QUERY_DIRECTORY, query_directory(third, 12)).status == 0
+    while talk.call(QUERY_DIRECTORY, one).status == 0:
+        pass
+    assert talk.call(QUERY_DIRECTORY, query_directory(third, 12)).status == NO_MORE_FILES
+    assert world.server.listed == 0
+
+
+def test_opens_of_all_sessions_are_bounded() -> None:
+    """Also those that are being opened in threads, or whose opening fails."""
+    runner = LaterRunner()
+    world = World(runner=runner, config={"bounds": Bounds(all_opens=3)})
+    one, other = world.ready(), world.ready()
+    runner.light = True
+    for talk in (one, one, other):
+        talk.send(CREATE, create_body("f", disposition=3))
+    assert other.call(CREATE, create_body("f", disposition=3)).status == TOO_MANY_OPENED_FILES
+    world.store.fail["open"] = NtStatus.STATUS_ACCESS_DENIED
+    runner.release()
+    assert world.server.handles == 2
+    del world.store.fail["open"]
+    runner.release(2)
+    assert [answer.status for answer in [*one.take(), *other.take()]] == [ACCESS_DENIED, 0, 0]
+    one.connection.lost(1.0)
+    assert world.server.handles == 2, "until the store has closed it"
+    runner.release()
+    other.connection.lost(1.0)
+    runner.release()
+    assert world.server.handles == 0
 
 
 def test_a_single_entry_if_only_one_is_wanted() -> None:

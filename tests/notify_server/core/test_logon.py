@@ -271,6 +271,16 @@ def test_bounds_on_sessions_trees_and_opens() -> None:
     assert talk.call(CREATE, create_body("")).status == 0xC000011F
 
 
+def test_sessions_of_all_connections_are_bounded() -> None:
+    world = World(config={"bounds": Bounds(all_sessions=1)})
+    first, second = world.ready(), world.talk()
+    second.negotiate()
+    body = second.setup_body(b"x")
+    assert second.call(SESSION_SETUP, body, session_id=0).status == 0xC00000D0
+    first.connection.lost(1.0)
+    assert world.ready().open("")
+
+
 def test_an_unknown_share_and_a_pipe() -> None:
     talk = World().ready()
     assert talk.connect_tree("NONE").status == 0xC00000CC

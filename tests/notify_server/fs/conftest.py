@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from notify_server.fs.api import FeedBounds, Handle, Opened, OpenRequest
+from notify_server.fs.api import Entry, FeedBounds, Handle, Opened, OpenRequest
 from notify_server.fs.feed import ChangeFeed
 from notify_server.fs.local import LocalStore
 from notify_server.fs.opens import OpenFiles
@@ -71,6 +71,10 @@ class Share:
         self.store.watch(handle, tree)
         self.feed.drain()
         return handle
+
+    def listed(self, directory: Handle, pattern: str = "*") -> list[Entry]:
+        names = self.store.names(directory, pattern, 1 << 20)
+        return [entry for entry in self.store.entries(directory, names) if entry is not None]
 
     def told(self) -> list[str]:
         """`+d/x`, `-x`, `~x`, `a>b`; `?d` lost, `!d` doomed. Directories moved are not said."""

@@ -132,7 +132,7 @@ def test_a_link_out_of_the_share_is_no_path(share, tmp_path: Path) -> None:
         share.open("out\\new", D.FILE_CREATE)
     assert not (tmp_path / "secret/new").exists()
     assert share.open("in\\f").handle.path == "d\\f"
-    names = [e.name for e in share.store.entries(share.open("").handle, "*")]
+    names = [e.name for e in share.listed(share.open("").handle)]
     assert sorted(names) == [".", "..", "d", "in"]
 
 
@@ -510,9 +510,35 @@ def test_a_listing_is_filtered_and_starts_with_the_dots(share) -> None:
     for name in ("a.txt", "b.TXT", "c.dat"):
         (share.root / name).write_bytes(b"x")
     root = share.open("").handle
-    assert [e.name for e in share.store.entries(root, "*")][:2] == [".", ".."]
-    assert sorted(e.name for e in share.store.entries(root, "*.txt")) == ["a.txt", "b.TXT"]
-    assert [e.attributes.end_of_file for e in share.store.entries(root, "C.DAT")] == [1]
+    assert [e.name for e in share.listed(root)][:2] == [".", ".."]
+    assert sorted(e.name for e in share.listed(root, "*.txt")) == ["a.txt", "b.TXT"]
+    assert [e.attributes.end_of_file for e in share.listed(root, "C.DAT")] == [1]
+
+
+def test_a_listing_tells_of_names_what_is_true_when_they_are_sent(share) -> None:
+    for name in ("a", "b"):
+        (share.root / name).write_bytes(b"x")
+    root = share.open("").handle
+    names = share.store.names(root, "?", 9)
+    (share.root / "a").unlink()
+    (share.root / "b").write_bytes(b"longer")
+    (share.root / "c").touch()
+    found = list(share.store.entries(root, sorted(names)))
+    assert [e.attributes.end_of_file if e else None for e in found if not e or e.name != "."] == [
+        None,
+        6,
+    ]
+
+
+def test_a_listing_stops_at_its_limit(share) -> None:
+    for number in range(5):
+        (share.root / str(number)).touch()
+    root = share.open("").handle
+    assert len(share.store.names(root, "*", 7)) == 7
+    assert len(share.store.names(root, "3", 1)) == 1
+    with pytest.raises(StatusError) as caught:
+        share.store.names(root, "*", 6)
+    assert caught.value.status == NtStatus.STATUS_INSUFFICIENT_RESOURCES
 
 
 # Streams
