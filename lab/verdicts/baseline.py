@@ -17,7 +17,7 @@ from typing import Any
 from lab.errors import UsageError
 from lab.verdicts.verdict import Outcome
 
-VERSION = 1
+VERSION = 2  # 1 told scenarios apart by every word in them
 KIND = "notify-lab baseline"
 SAVE = "lab baseline save makes one from a run"
 
@@ -56,8 +56,9 @@ def load(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is no baseline", SAVE)
     if plain.get("version") != VERSION:
         raise UsageError(
-            f"{path} is a baseline of version {plain.get('version')}, this lab reads {VERSION}",
-            SAVE,
+            f"{path} is a baseline of version {plain.get('version')}, this lab reads {VERSION}: "
+            "they do not tell in the same way whether a scenario changed",
+            f"save it anew: {SAVE}",
         )
     return plain
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections import Counter
 from typing import Any
 from xml.etree import ElementTree
 
 from lab.scenarios.model import Scenario
+from lab.verdicts.fingerprint import fingerprint
 from lab.verdicts.matrix import Cell, Matrix
 from lab.verdicts.verdict import Outcome, Verdict
 
@@ -96,12 +95,6 @@ def stability(cell: Cell) -> dict[str, Any]:
         "failed": sum(not verdict.as_expected for verdict in rounds),
         "verdicts": dict(Counter(str(verdict.outcome) for verdict in rounds)),
     }
-
-
-def fingerprint(scenario: Scenario) -> str:
-    """Changes whenever what the scenario does or expects changes."""
-    plain = json.dumps(scenario.to_json(), sort_keys=True)
-    return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
 def summary(matrix: Matrix) -> dict[str, dict[str, int]]:

@@ -105,7 +105,7 @@ def test_a_baseline_survives_its_file(tmp_path: Path) -> None:
         ("", "cannot be read"),
         ("[]", "is no baseline"),
         ('{"version": 1, "cells": []}', "is no baseline"),
-        ('{"kind": "notify-lab baseline", "version": 2}', "of version 2"),
+        ('{"kind": "notify-lab baseline", "version": 1}', "of version 1, this lab reads 2"),
     ],
 )
 def test_what_is_no_baseline_is_refused(tmp_path: Path, text: str, said: str) -> None:
