@@ -1,0 +1,1 @@
+"""What a kernel reports about itself on its console, as results: found, named, decoded."""

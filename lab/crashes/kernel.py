@@ -1,0 +1,87 @@
+"""A backend's kernel in the lab: what it reports, what is known of it, and its symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import backends
+from lab.crashes import decode, known
+from lab.crashes.console import Console
+from lab.crashes.known import Identified, Known
+from lab.crashes.model import Crash, Frame
+from lab.errors import LabError, LabFailed
+from lab.flavours import folders
+
+if TYPE_CHECKING:
+    from lab.session import Lab
+
+VMLINUX = "vmlinux"
+TOOL_DEADLINE_S = 60.0
+
+
+@dataclass
+class Watched:
+    """`lab.verdicts.run.Kernel` of a ksmbd node."""
+
+    console: Console
+    known: Sequence[Known] = ()
+    binaries: Mapping[str, Path] = field(default_factory=dict)  # by module; "" is the kernel itself
+    run_on: Callable[[Path], decode.Run] | None = None
+
+    def start(self) -> None:
+        self.console.start()
+
+    def reports(self, *, ended: bool) -> Sequence[Identified]:
+        return known.identify(self.console.crashes(ended=ended), self.known)
+
+    def decoded(self, crash: Crash) -> str:
+        """Never raises: without symbols, or without a tool to read them, the text as it is."""
+        lines: dict[Frame, str] = {}
+        frames = decode.frames_in(crash.text)
+        for module, binary in self.binaries.items():
+            asked = [frame for frame in frames if frame.module == module]
+            if asked and self.run_on and binary.exists():
+                try:
+                    lines |= decode.lines_of(f"/symbols/{binary.name}", asked, self.run_on(binary))
+                except LabError as error:
+                    return f"{crash.text}\n(no lines from {binary}: {error.message})"
+        return decode.annotated(crash.text, lines)
+
+
+def kernel_of(lab: Lab, backend: str) -> Watched | None:
+    """What watches a backend's kernel; None where it has none of its own."""
+    if not backends.is_ksmbd(backend):
+        return None
+    symbols = folders.of_backend(lab.paths, backend).symbols
+    return Watched(
+        Console(lambda since: lab.engine.logs(backend, since)),
+        known.load(),
+        {"ksmbd": symbols, "": symbols.with_name(VMLINUX)},
+        lambda binary: _tools(lab, backend, binary),
+    )
+
+
+def _tools(lab: Lab, backend: str, binary: Path) -> decode.Run:
+    """binutils, in a throw-away container of the image that builds this flavour's module."""
+    from lab.engine.jobs import Mount, run_job
+
+    flavour = backends.folder(backends.flavour(backend))
+
+    def run(argv: Sequence[str]) -> str:
+        said: list[str] = []
+        code = run_job(
+            f"{lab.settings.name}/kbuild-{flavour}",
+            argv,
+            lab_name=lab.settings.name,
+            mounts=[Mount(binary.parent, "/symbols", read_only=True)],
+            deadline=TOOL_DEADLINE_S,
+            on_line=said.append,
+        )
+        if code != 0:
+            raise LabFailed(f"{argv[0]} ended with {code}: {' '.join(said[-1:])}")
+        return "\n".join(said)
+
+    return run
