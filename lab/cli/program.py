@@ -35,6 +35,7 @@ COMMAND_MODULES = (
     "watch",
     "shell",
     "logs",
+    "ksmbd_reload",
     "doctor",
     "render",
     "completion",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import threading
 import time
@@ -13,6 +14,8 @@ from lab.nodes.model import DEFAULT_DEADLINE_S, Completed, DeadlineExceeded, Nod
 
 CONNECT_TIMEOUT_S = 5.0
 _CHUNK = 64 * 1024
+# What goes wrong is raised; paramiko's threads would print it beside that, with their tracebacks.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class SshNode:
