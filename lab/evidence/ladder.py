@@ -72,12 +72,16 @@ class Rung:
 
 @dataclass(frozen=True)
 class Ladder:
-    """All rungs of one scenario on one server, in the order of the wire."""
+    """All rungs of one scenario on one server, in the order of the wire.
+
+    `began` is the first rung's time in seconds of the epoch; 0 where an older file does not say.
+    """
 
     server: str
     scenario: str
     directory: str
     rungs: tuple[Rung, ...]
+    began: float = 0.0
 
     @property
     def conns(self) -> list[str]:
@@ -90,6 +94,7 @@ class Ladder:
             "server": self.server,
             "scenario": self.scenario,
             "directory": self.directory,
+            "began": round(self.began, 6),
             "rungs": [_compact(rung) for rung in self.rungs],
         }
 
@@ -99,7 +104,8 @@ class Ladder:
         if plain.get("version") != VERSION:
             raise ValueError(f"a ladder of version {plain.get('version')}, not {VERSION}")
         rungs = tuple(_rung(rung) for rung in plain["rungs"])
-        return cls(plain["server"], plain["scenario"], plain["directory"], rungs)
+        began = float(plain.get("began", 0.0))
+        return cls(plain["server"], plain["scenario"], plain["directory"], rungs, began)
 
 
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Rung)}
@@ -146,7 +152,7 @@ def build(
     rungs = _labelled(sorted(rungs, key=lambda rung: (rung.frame, rung.position)))
     began = rungs[0].time if rungs else 0.0
     rungs = [dataclasses.replace(rung, time=rung.time - began) for rung in rungs]
-    return Ladder(server, scenario, directory, tuple(rungs))
+    return Ladder(server, scenario, directory, tuple(rungs), began)
 
 
 def _streams_that_set_up_well(events: Sequence[Pdu | TcpEvent]) -> set[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.evidence.ladder import DIRECTORY, Ladder, Rung
@@ -65,13 +65,22 @@ def role(rung: Rung) -> str:
     return f"{rung.label}{stage}" if rung.label else ""
 
 
-def render(ladder: Ladder, style: Style = TERMINAL) -> str:
-    """The whole ladder, ending in a newline."""
+Under = Mapping[int, Sequence[str]]
+
+
+def render(ladder: Ladder, style: Style = TERMINAL, under: Under | None = None) -> str:
+    """The whole ladder, ending in a newline.
+
+    `under` has further lines for below a rung, by its index; at -1 those for above the first. They
+    are indented to where a rung's command stands, and cut to the style's width.
+    """
     name_width = max((len(conn) for conn in ladder.conns), default=0)
     name_width = min(name_width, 8) if len(ladder.conns) > 1 else 0
     lines = [*_head(ladder, style)]
-    for rung in ladder.rungs:
-        lines += _rung_lines(rung, style, name_width)
+    margin = " " * (len("    0.0 ") + (name_width + 1 if name_width else 0) + 4)
+    for at, rung in enumerate([None, *ladder.rungs], start=-1):
+        lines += _rung_lines(rung, style, name_width) if rung else []
+        lines += [(margin + line)[: style.width] for line in (under or {}).get(at, ())]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

@@ -53,14 +53,18 @@ def test_for_a_mailing_list_no_line_is_longer_than_74_columns(name: str) -> None
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_ladder_survives_its_file(name: str) -> None:
-    plain = json.loads(json.dumps(built(name).to_json()))
-    assert Ladder.from_json(plain) == ladder.Ladder(
-        built(name).server, built(name).scenario, built(name).directory, _rounded(built(name))
-    )
+    whole = built(name)
+    rungs = tuple(replace(rung, time=round(rung.time, 6)) for rung in whole.rungs)
+    rounded = replace(whole, rungs=rungs, began=round(whole.began, 6))
+    assert Ladder.from_json(json.loads(json.dumps(whole.to_json()))) == rounded
 
 
-def _rounded(whole: Ladder) -> tuple[Rung, ...]:
-    return tuple(replace(rung, time=round(rung.time, 6)) for rung in whole.rungs)
+def test_lines_may_stand_under_a_rung_and_above_the_first() -> None:
+    under = {-1: ["before"], 1: ["a tree", "| " + "x" * 100]}
+    lines = ladder_text.render(built("samba-explorer"), ladder_text.MAIL, under).splitlines()
+    assert lines[3].strip() == "before"
+    at = next(at for at, line in enumerate(lines) if "CREATE          #4   {dir}" in line)
+    assert [lines[at + 1].strip(), len(lines[at + 2])] == ["a tree", 74]
 
 
 def test_a_ladder_of_another_version_is_refused() -> None:

@@ -1,0 +1,99 @@
+"""A column that is traced while it is captured: each tree ends under its packet.
+
+Stands where the capture alone would stand (`lab.verdicts.run.Recording`). The tracer was started
+by whoever made this, so that a server that cannot be traced is an error before anything runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from lab.errors import LabError
+from lab.evidence import ladder_text, run_folder
+from lab.evidence.capture import Trust
+from lab.evidence.column import Span, span
+from lab.tracing import attribution, text
+from lab.tracing.model import Trace, Tracer
+
+TRACE, TRACED_LADDER = "trace.json", "ladder-with-trace.txt"
+BEFORE_S = 0.05  # a server's clock may be a little behind
+
+Observations = Sequence[Mapping[str, Any]]
+
+
+class Capture(Protocol):
+    """What `lab.evidence.column.ColumnEvidence` does."""
+
+    def start(self) -> None: ...
+
+    def cell(
+        self, scenario: str, directory: str, began: float, ended: float, observations: Observations
+    ) -> None: ...
+
+    def finish(self) -> Mapping[str, Trust]: ...
+
+    def abandon(self) -> None: ...
+
+
+class TracedColumn:
+    """Captures and traces one column; `trouble` says afterwards why a trace is missing."""
+
+    def __init__(self, server: str, run_dir: Path, capture: Capture, tracer: Tracer) -> None:
+        self._server = server
+        self._run_dir = run_dir
+        self._capture = capture
+        self._tracer = tracer
+        self._spans: list[Span] = []
+        self.trouble = ""
+
+    def start(self) -> None:
+        self._capture.start()
+
+    def cell(
+        self, scenario: str, directory: str, began: float, ended: float, observations: Observations
+    ) -> None:
+        self._capture.cell(scenario, directory, began, ended, observations)
+        self._spans.append(span(scenario, directory, began, ended, observations))
+
+    def finish(self) -> Mapping[str, Trust]:
+        try:
+            trace = self._tracer.stop()
+        except LabError as error:
+            self.trouble = error.message
+            return self._capture.finish()
+        trusts = self._capture.finish()
+        for part in self._spans:
+            self.trouble = self.trouble or write_cell(
+                self._run_dir / self._server / part.scenario, part, trace
+            )
+        return trusts
+
+    def abandon(self) -> None:
+        self._capture.abandon()
+        self._tracer.stop()
+
+
+def write_cell(cell: Path, part: Span, trace: Trace) -> str:
+    """A cell's trace beside its ladder; why it cannot be, or ""."""
+    ladder, trouble = run_folder.read_ladder(cell)
+    if ladder is None:
+        return f"{part.scenario}: {trouble}, so that its trace has no packets to hang under"
+    slack = BEFORE_S + trace.clock_error
+    mine = trace.between(part.began - slack, part.ended + slack)
+    placed = attribution.place(mine, ladder, part.conns)
+    plain = json.dumps(placed.to_json(), ensure_ascii=False, separators=(",", ":"))
+    (cell / TRACE).write_text(plain + "\n", "utf-8")
+    shown = ladder_text.render(ladder, ladder_text.TERMINAL, text.under(placed, ladder))
+    (cell / TRACED_LADDER).write_text(shown, "utf-8")
+    return ""
+
+
+def read(cell: Path) -> Trace | None:
+    """A cell's trace; None if it was not traced, or cannot be read."""
+    try:
+        return Trace.from_json(json.loads((cell / TRACE).read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
