@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lab import probe, runs, switching, versions
 from lab.backends import is_ksmbd
+from lab.crashes.kernel import kernel_of
 from lab.engine.sdk import container_info
 from lab.errors import LabFailed
 from lab.evidence.capture import Recorder
@@ -36,10 +35,6 @@ ACT_DEADLINE_S = 10.0
 DECODE_DEADLINE_S = 60.0
 PROBE_TIMEOUT_S = 2.0
 CLIENT_ARGV = ("python3", "-m", "lab.client")
-
-_CRASH = re.compile(
-    r"^.*(Kernel panic - not syncing|kernel BUG at|Oops: |LAB guest ended: ).*$", re.M
-)
 
 
 @dataclass
@@ -66,17 +61,12 @@ class ContainerServer:
         instance = (info.id, info.started_at, info.restart_count)
         before, self._instance = self._instance, instance
         if before is not None and before != instance:
-            return Liveness(False, f"it ended and was started again{self._crash_words()}")
+            return Liveness(False, "it ended and was started again")
         try:
             probe.negotiate(*self.lab.direct_address(self.name), PROBE_TIMEOUT_S * self.scale)
         except (probe.ProbeError, NodeError) as error:
-            return Liveness(False, f"it runs but does not answer: {error}{self._crash_words()}")
+            return Liveness(False, f"it runs but does not answer: {error}")
         return Liveness(True)
-
-    def _crash_words(self) -> str:
-        """What the log of the last minute says of a crash."""
-        found = _CRASH.search(self.node.logs(time.time() - 60))
-        return f": {found.group(0).strip()}" if found else ""
 
     def evidence(self, since: float) -> Mapping[str, str]:
         name = "console.log" if is_ksmbd(self.name) else "server.log"
@@ -157,6 +147,7 @@ def column(lab: Lab, name: str, *, through_front: bool, recorded_in: Path | None
         partial(_open_client, lab),
         deviations.load(name),
         _recording(lab, target, recorded_in) if recorded_in else None,
+        kernel_of(lab, name),
     )
 
 

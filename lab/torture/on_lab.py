@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.crashes.kernel import kernel_of
 from lab.matrix import ContainerServer, active
 from lab.nodes.model import check
 from lab.nodes.registry import backend, container
@@ -58,4 +59,6 @@ def _column(lab: Lab, name: str) -> Column:
         pipe: Pipe = lab.engine.exec_pipe(CLIENT, argv)
         return pipe
 
-    return Column(target, server, open_pipe, deviations.load(name, DEVIATIONS))
+    return Column(
+        target, server, open_pipe, deviations.load(name, DEVIATIONS), kernel_of(lab, name)
+    )

@@ -20,9 +20,18 @@ from lab.targets import Target
 from lab.torture import process
 from lab.torture.listing import Subtest, deadline_of, share_of
 from lab.torture.output import judge
+from lab.verdicts import crashes
 from lab.verdicts.deviations import Deviations
 from lab.verdicts.matrix import NOT_RUN, Cell, Matrix
-from lab.verdicts.run import COME_BACK_S, Event, ProgressCallback, save
+from lab.verdicts.run import (
+    COME_BACK_S,
+    Event,
+    Kernel,
+    ProgressCallback,
+    keep_reports,
+    reports,
+    save,
+)
 from lab.verdicts.verdict import Outcome, Verdict
 
 
@@ -34,6 +43,7 @@ class Column:
     server: ServerSide
     open_pipe: process.OpenPipe
     deviations: Deviations = field(default_factory=Deviations)
+    kernel: Kernel | None = None
 
 
 def run_subtests(
@@ -125,6 +135,8 @@ class _ColumnRunner:
     def run(self) -> None:
         """All subtests; never raises: what cannot run is a cell with a reason."""
         try:
+            if self.column.kernel:
+                self.column.kernel.start()
             for number, subtest in enumerate(self._subtests):
                 self._run_one(number, subtest)
         except process.Stopped:
@@ -139,6 +151,7 @@ class _ColumnRunner:
         except LabError as error:
             raw = replace(NOT_RUN, reason=error.message)
         verdict, seen = self.column.deviations.apply(subtest.name, raw)
+        verdict = crashes.judged(verdict)
         self.seen |= seen
         self.cells[subtest.name] = Cell(verdict, raw, round(time.time() - began, 3))
         self._tell(Event(self.name, subtest.name, "done", number + 1, total, verdict))
@@ -157,8 +170,10 @@ class _ColumnRunner:
         self._healthy = alive.ok
         if not alive.ok:
             verdict = replace(verdict, outcome=Outcome.SERVER_CRASH, reason=alive.detail)
+        reported = reports(self.column.kernel, ended=not alive.ok)
         self._keep(subtest, share, ran, began)
-        return verdict
+        keep_reports(self._folder / subtest.name, self.column.kernel, reported)
+        return crashes.observed(verdict, reported)
 
     def _wait_until_alive(self) -> bool:
         """Wait for the server; once in vain, and each later subtest looks only once."""

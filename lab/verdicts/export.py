@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from lab.scenarios.model import Scenario
+from lab.verdicts import crashes
 from lab.verdicts.fingerprint import fingerprint
 from lab.verdicts.matrix import Cell, Matrix
 from lab.verdicts.verdict import Outcome, Verdict
@@ -82,6 +83,7 @@ def _cell_json(scenario: Scenario, server: str, cell: Cell) -> dict[str, Any]:
             {"rule": finding.rule, "text": finding.text, "observation": finding.at}
             for finding in verdict.findings
         ],
+        "crashes": crashes.as_json(cell.rounds or (cell.verdict,)),
         "seconds": cell.seconds,
         "stability": stability(cell),
     }

@@ -18,12 +18,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from lab.crashes.known import Identified
+from lab.crashes.model import Crash
 from lab.errors import LabError
 from lab.evidence.capture import Trust
 from lab.scenarios.model import Scenario
 from lab.scenarios.pipe import Pipe, PipeClosed
 from lab.scenarios.server_side import Liveness, ServerSide
 from lab.targets import Target
+from lab.verdicts import crashes
 from lab.verdicts.deviations import Deviations
 from lab.verdicts.export import junit_xml, matrix_json
 from lab.verdicts.judge import judge
@@ -45,6 +48,20 @@ NEEDS_NO_CAPTURE = {
 
 
 JUDGED = {Outcome.PASS, Outcome.FAIL, Outcome.UNSUPPORTED}
+
+
+class Kernel(Protocol):
+    """A server's kernel, as `lab.crashes.kernel.Watched` looks at its console."""
+
+    def start(self) -> None: ...
+
+    def reports(self, *, ended: bool) -> Sequence[Identified]:
+        """What it reported since the last time; `ended`: the server is known to be gone."""
+        ...
+
+    def decoded(self, crash: Crash) -> str:
+        """The report's text, with files and lines where there are symbols."""
+        ...
 
 
 class Recording(Protocol):
@@ -70,7 +87,8 @@ class Recording(Protocol):
 class Column:
     """One server of the matrix, and all that is needed to run scenarios against it.
 
-    Without `recording` no capture is taken, and verdicts stand on the observations alone.
+    Without `recording` no capture is taken, and verdicts stand on the observations alone. `kernel`
+    is there where a server has one of its own.
     """
 
     target: Target
@@ -78,6 +96,7 @@ class Column:
     open_client: Callable[[], Pipe]
     deviations: Deviations = field(default_factory=Deviations)
     recording: Recording | None = None
+    kernel: Kernel | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +201,8 @@ class _ColumnRunner:
         try:
             if recording:
                 recording.start()
+            if self.column.kernel:
+                self.column.kernel.start()
             for number, scenario in enumerate(self._scenarios):
                 self._run_one(number, scenario)
         except _Interrupted:
@@ -203,7 +224,7 @@ class _ColumnRunner:
         """A verdict whose capture cannot be believed becomes *no evidence*."""
         for name, trust in trusts.items():
             cell = self.cells.get(name)
-            if cell is None or trust.ok or cell.verdict.outcome in NEEDS_NO_CAPTURE:
+            if cell is None or trust.ok or _needs_no_capture(cell.verdict):
                 continue
             verdict = replace(cell.verdict, outcome=Outcome.NO_EVIDENCE, reason=trust.reason)
             self.cells[name] = replace(cell, verdict=verdict)
@@ -219,6 +240,7 @@ class _ColumnRunner:
         except OSError as error:  # a full disk, most likely: the other cells have no better luck
             raw = replace(NOT_RUN, reason=f"its files cannot be written: {error}")
         verdict, seen = self.column.deviations.apply(scenario.name, raw)
+        verdict = crashes.judged(verdict)
         self.seen |= seen
         cell = Cell(verdict, raw, round(time.time() - began, 3))
         self.cells[scenario.name] = cell
@@ -242,7 +264,10 @@ class _ColumnRunner:
             verdict = replace(verdict, outcome=Outcome.SERVER_CRASH, reason=alive.detail)
         else:
             self._remove(directory)
+        reported = reports(self.column.kernel, ended=not alive.ok)
+        verdict = crashes.observed(verdict, reported)
         self._keep(scenario, observations, began)
+        keep_reports(self._run_dir / self.name / scenario.name, self.column.kernel, reported)
         if self.column.recording:
             self.column.recording.cell(scenario.name, directory, began, time.time(), observations)
         return verdict
@@ -355,6 +380,28 @@ class _ColumnRunner:
             evidence = {"evidence-missing.txt": error.message}
         for name, text in evidence.items():
             (folder / name).write_text(text)
+
+
+def reports(kernel: Kernel | None, *, ended: bool) -> Sequence[Identified]:
+    """What the server's kernel reported during the cell; nothing if its console cannot be read."""
+    if kernel is None:
+        return ()
+    try:
+        return kernel.reports(ended=ended)
+    except LabError:
+        return ()  # the evidence of the same cell says why
+
+
+def keep_reports(folder: Path, kernel: Kernel | None, found: Sequence[Identified]) -> None:
+    """`crash.txt`, if there is anything to write."""
+    if kernel and found:
+        decoded = [kernel.decoded(item.crash) for item in found]
+        (folder / crashes.FILE).write_text(crashes.text(found, decoded))
+
+
+def _needs_no_capture(verdict: Verdict) -> bool:
+    new = any(item.known is None for item in verdict.crashes)
+    return new or verdict.outcome in NEEDS_NO_CAPTURE
 
 
 def _without_key(observed: Mapping[str, Any]) -> dict[str, Any]:

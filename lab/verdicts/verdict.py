@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lab.crashes.known import Identified
+
 
 class Outcome(StrEnum):
     """What a cell of the matrix says."""
@@ -38,7 +40,8 @@ class Verdict:
     """An outcome, one line of reason, and where the evidence is.
 
     `step` is the scenario's step, `at` the index of the observation that decided; both -1 when no
-    single one did. `declared` tells a known `unsupported` from a new one.
+    single one did. `declared` tells a known `unsupported` from a new one. `crashes` are what the
+    server's kernel reported meanwhile.
     """
 
     outcome: Outcome
@@ -48,6 +51,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     link: str = ""
     declared: bool = False
+    crashes: tuple[Identified, ...] = ()
 
     @property
     def as_expected(self) -> bool:

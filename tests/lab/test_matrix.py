@@ -101,16 +101,13 @@ def test_a_container_that_is_gone(engine: FakeEngine, answering: list[Exception]
 def test_a_new_instance_is_not_alive_once_and_then_is(
     engine: FakeEngine, answering: list[Exception]
 ) -> None:
-    console = "x\n[ 9.1] kernel BUG at lib/list_debug.c:29!\nmore\n"
-    one = server(engine, FakeNode(console))
+    one = server(engine)
     assert one.alive().ok
     assert engine.raw is not None
     engine.raw["RestartCount"] = 1
     again = one.alive()
     assert not again.ok
-    assert again.detail == (
-        "it ended and was started again: [ 9.1] kernel BUG at lib/list_debug.c:29!"
-    )
+    assert again.detail == "it ended and was started again"
     assert one.alive().ok
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from lab.crashes.known import Identified
+from lab.crashes.model import Crash, Frame, Kind
 from lab.errors import LabFailed
 from lab.nodes.model import Completed
 from lab.scenarios.model import Scenario
@@ -84,6 +86,24 @@ class FakeServer:
         return {"server.log": "it served\n"}
 
 
+@dataclass
+class FakeKernel:
+    """Reports, look by look; `told` is what it was asked."""
+
+    found: list[list[Identified]]
+    told: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        self.told.append("start")
+
+    def reports(self, *, ended: bool) -> Sequence[Identified]:
+        self.told.append("ended" if ended else "alive")
+        return self.found.pop(0)
+
+    def decoded(self, crash: Crash) -> str:
+        return f"{crash.text}, decoded"
+
+
 def behaves(pipe: FakePipe, job: dict[str, Any]) -> None:
     pipe.say([*one_change_observed()[:-1], ASK, {"kind": "end"}])
 
@@ -108,6 +128,7 @@ class Runner:
         self.behave: Behave = behaves
         self.pipes: list[FakePipe] = []
         self.deviations = Deviations()
+        self.kernel: FakeKernel | None = None
         self.events: list[Event] = []
 
     def _open(self) -> FakePipe:
@@ -116,7 +137,7 @@ class Runner:
 
     def column(self, name: str = "samba") -> Column:
         target = Target(name, "samba", 445, "TEST", "tester", "s3cret-word", "/srv/share")
-        return Column(target, self.server, self._open, self.deviations)
+        return Column(target, self.server, self._open, self.deviations, kernel=self.kernel)
 
     def run(self, scenarios: Sequence[Scenario] = SCENARIOS) -> Matrix:
         return run_matrix([self.column()], scenarios, self.folder, self.events.append)
@@ -303,3 +324,46 @@ def test_columns_run_side_by_side(runner: Runner, tmp_path: Path) -> None:
     matrix = run_matrix(columns, SCENARIOS, tmp_path / "both", meet)
     assert matrix.servers == ("samba", "py")
     assert outcomes(matrix) == [PASS] * 6
+
+
+OOPS = Crash(Kind.OOPS, "a bad end in f", (Frame("f", 1),), fatal=True, text="Oops")
+WARN = Crash(Kind.WARNING, "a warning in g", (Frame("g", 2),), text="Warned")
+
+
+def test_what_the_kernel_reports_belongs_to_its_cell(runner: Runner) -> None:
+    first, second = (scenario.name for scenario in SCENARIOS[:2])
+    runner.server.lives = [Liveness(True), Liveness(False, "it ended"), Liveness(True)]
+    runner.kernel = FakeKernel([[Identified(OOPS)], [Identified(WARN)]])
+    matrix = runner.run(SCENARIOS[:2])
+    crashed, warned = (matrix.cell(name, "samba") for name in (first, second))
+    assert (crashed.verdict.outcome, crashed.verdict.reason) == (
+        Outcome.SERVER_CRASH,
+        "it ended: kernel: a bad end in f",
+    )
+    assert (warned.verdict.outcome, warned.raw.outcome) == (Outcome.FAIL, Outcome.PASS)
+    assert runner.kernel.told == ["start", "ended", "alive"]
+    assert "Oops, decoded" in (runner.folder / "samba" / first / "crash.txt").read_text()
+    plain = json.loads((runner.folder / "matrix.json").read_text())
+    assert [cell["crashes"][0]["fingerprint"] for cell in plain["cells"]] == [
+        "oops: f+0x1",
+        "warning: g+0x2",
+    ]
+
+
+def test_a_quiet_kernel_leaves_nothing(runner: Runner) -> None:
+    runner.kernel = FakeKernel([[]])
+    matrix = runner.run(SCENARIOS[:1])
+    assert outcomes(matrix) == [PASS]
+    assert not list(runner.folder.rglob("crash.txt"))
+
+
+def test_a_deviation_explains_no_report(runner: Runner) -> None:
+    """What is known of the scenario is not known of the kernel."""
+    name = SCENARIOS[0].name
+    known = Deviation(name, "it does that", "https://example.org", Outcome.FAIL)
+    runner.deviations = Deviations((known,))
+    runner.kernel = FakeKernel([[Identified(WARN)]])
+    matrix = runner.run(SCENARIOS[:1])
+    verdict = matrix.cell(name, "samba").verdict
+    assert verdict.outcome is Outcome.FAIL
+    assert "kernel: a warning in g" in verdict.reason
