@@ -223,32 +223,33 @@ class ServerActions:
 
     script: Script
 
-    def _run(self, *argv: str, note: str) -> None:
+    def run(self, *argv: str, note: str) -> None:
+        """Any command; `{dir}` in a word is the scenario's directory."""
         self.script.step(model.OnServer(argv, note=f"on the server: {note}"))
 
     def touch(self, path: str) -> None:
-        self._run("touch", f"{{dir}}/{path}", note=f"touch {path}")
+        self.run("touch", f"{{dir}}/{path}", note=f"touch {path}")
 
     def mkdir(self, path: str) -> None:
-        self._run("mkdir", f"{{dir}}/{path}", note=f"mkdir {path}")
+        self.run("mkdir", f"{{dir}}/{path}", note=f"mkdir {path}")
 
     def rename(self, old: str, new: str) -> None:
-        self._run("mv", f"{{dir}}/{old}", f"{{dir}}/{new}", note=f"mv {old} {new}")
+        self.run("mv", f"{{dir}}/{old}", f"{{dir}}/{new}", note=f"mv {old} {new}")
 
     def chmod(self, mode: str, path: str) -> None:
-        self._run("chmod", mode, f"{{dir}}/{path}", note=f"chmod {mode} {path}")
+        self.run("chmod", mode, f"{{dir}}/{path}", note=f"chmod {mode} {path}")
 
     def rm(self, path: str) -> None:
-        self._run("rm", f"{{dir}}/{path}", note=f"rm {path}")
+        self.run("rm", f"{{dir}}/{path}", note=f"rm {path}")
 
     def rmdir(self, path: str) -> None:
-        self._run("rmdir", f"{{dir}}/{path}", note=f"rmdir {path}")
+        self.run("rmdir", f"{{dir}}/{path}", note=f"rmdir {path}")
 
     def link(self, old: str, new: str) -> None:
-        self._run("ln", f"{{dir}}/{old}", f"{{dir}}/{new}", note=f"ln {old} {new}")
+        self.run("ln", f"{{dir}}/{old}", f"{{dir}}/{new}", note=f"ln {old} {new}")
 
     def write(self, path: str, size: int = 1) -> None:
-        self._run(
+        self.run(
             "dd",
             "if=/dev/zero",
             f"of={{dir}}/{path}",

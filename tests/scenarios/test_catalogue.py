@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from lab.errors import UsageError
-from lab.scenarios.catalogue import CORE, GROUPS, load
+from lab.scenarios.catalogue import CORE, GROUPS, load, load_files
 
 CATALOGUE = load()
 NAMES = [scenario.name for scenario in CATALOGUE]
@@ -60,3 +61,27 @@ def test_importing_a_scenario_runs_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("A1\n", "")
+
+
+SOURCE = """
+from lab.scenarios.script import Script, scenario
+
+@scenario("Q1", title="Mine", cites=[], rests_on="nothing")
+def mine(s: Script) -> None:
+    s.connect("me").echo()
+"""
+
+
+def test_a_file_of_ones_own_is_a_catalogue(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(SOURCE)
+    assert [item.name for item in load_files([path]).select(["Q"])] == ["Q1"]
+
+
+@pytest.mark.parametrize("source", ["", "def", "import no_such_module", None])
+def test_a_file_without_scenarios_is_a_usage_error(tmp_path: Path, source: str | None) -> None:
+    path = tmp_path / "mine.py"
+    if source is not None:
+        path.write_text(source)
+    with pytest.raises(UsageError, match=r"mine\.py"):
+        load_files([path])

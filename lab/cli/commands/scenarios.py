@@ -31,14 +31,15 @@ if TYPE_CHECKING:
         "several as a,b",
         "all": "every server, directly",
         "embedded": "against notify_server on this machine: no Docker, no root",
+        "file": "scenarios of this file instead of the catalogue's",
         "repeat": "run everything N times; each cell then tells how stable it is",
         "baseline": "fail only on what newly fails, in every round, against this file",
         "no_capture": "take no captures: quicker, but without ladders, differences and proof",
         "list": "list the scenarios instead of running them",
         "json": "print the matrix (or the list) as JSON",
     },
-    metavars={"repeat": "N", "baseline": "FILE"},
-    repeated=("server",),
+    metavars={"repeat": "N", "baseline": "FILE", "file": "FILE.py"},
+    repeated=("server", "file"),
     examples=(
         ("lab run-scenarios", "all of them against the active server, through the front"),
         ("lab run-scenarios --all", "the matrix: every scenario, every server"),
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         ("lab run-scenarios MS-SMB2/3.3.5.19", "those that rest on a section"),
         ("lab run-scenarios --embedded", "a quick look, without the lab"),
         ("lab run-scenarios --all --repeat 3 --baseline base.json", "the gate for a patch series"),
+        ("lab run-scenarios --file mine.py --server ksmbd", "a scenario of your own"),
         ("lab run-scenarios --list", "what there is"),
     ),
 )
@@ -55,6 +57,7 @@ def run_scenarios(
     server: Sequence[str] | None = None,
     all: bool = False,
     embedded: bool = False,
+    file: Sequence[str] | None = None,
     repeat: str = "1",
     baseline: str = "",
     no_capture: bool = False,
@@ -69,17 +72,17 @@ def run_scenarios(
     with --baseline, 1 only for what fails in every round and did not in the baseline.
     """
     from lab.matrix import Wanted
-    from lab.scenarios.catalogue import load
+    from lab.scenarios.catalogue import load, load_files
     from lab.verdicts import baseline as baselines
 
-    catalogue = load()
+    catalogue = load_files([Path(path) for path in file]) if file else load()
     chosen = catalogue.select(names)
     servers = _chosen_servers(server or (), all, embedded)
     if list:
         _list(chosen, json)
         return 0
     rounds = _rounds(repeat)
-    whole = len(chosen) == len(catalogue)
+    whole = len(chosen) == len(catalogue) and not file
     known = baselines.load(Path(baseline)) if baseline else None
     if embedded:
         matrix = _run_embedded(chosen, rounds, whole)

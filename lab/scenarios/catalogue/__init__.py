@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 from lab.errors import UsageError
 from lab.scenarios.model import Scenario
@@ -92,11 +95,39 @@ def _order(item: Scenario) -> tuple[str, int, str]:
 
 def load() -> Catalogue:
     """Import the files of this package and record every scenario in them."""
-    found: list[Scenario] = []
-    for info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{info.name}")
-        sources = [value for value in vars(module).values() if isinstance(value, ScenarioSource)]
-        found.extend(source.record() for source in sources)
+    names = [info.name for info in pkgutil.iter_modules(__path__)]
+    return _recorded([importlib.import_module(f"{__name__}.{name}") for name in names])
+
+
+def load_files(paths: Sequence[Path]) -> Catalogue:
+    """The scenarios of files that are not part of the catalogue. Raises `UsageError`."""
+    try:
+        catalogue = _recorded([_imported(path) for path in paths])
+    except (OSError, SyntaxError, ImportError, ValueError) as error:
+        raise UsageError(f"{' '.join(map(str, paths))}: {error}", "See CONTRIBUTING.md.") from error
+    if not len(catalogue):
+        raise UsageError(
+            f"{' '.join(map(str, paths))}: no function with @scenario(…)", "See CONTRIBUTING.md."
+        )
+    return catalogue
+
+
+def _imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"scenario_file_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _recorded(modules: Sequence[ModuleType]) -> Catalogue:
+    found = [
+        value.record()
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, ScenarioSource)
+    ]
     names = [item.name for item in found]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
