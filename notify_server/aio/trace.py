@@ -1,10 +1,14 @@
 """`--trace`: for each SMB request the functions that handled it, one line a call, indented.
 
-    CHANGE_NOTIFY request client=127.0.0.1:50422 mid=7
-      core.chain.Chain._execute
-        core.chain.Chain._authorize
-        core.notifying.change_notify
-          …
+    2026-11-22T19:04:11.123456+00:00
+      core.connection.Connection.receive (connection.py:210)
+    SMB2_CHANGE_NOTIFY request client=127.0.0.1:50422 mid=7
+        core.chain.Chain._execute (chain.py:187)
+          core.notifying.change_notify (notifying.py:61)
+            …
+
+A block is one turn of the server, under the time of its beginning; a heading is for the call on the
+next line and what that calls.
 
 Built on the interpreter's profile hook, so it costs nothing unless asked for, and much then.
 """
@@ -15,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final, TextIO
@@ -36,7 +41,11 @@ def _request(local: dict[str, Any]) -> str:
 
 
 def _interim(local: dict[str, Any]) -> str:
-    return f"interim response mid={local['request'].header.message_id}"
+    header = local["request"].header
+    client = local["self"].connection.client
+    return (
+        f"{Command(header.command).name} interim response client={client} mid={header.message_id}"
+    )
 
 
 def _final(local: dict[str, Any]) -> str:
@@ -76,7 +85,8 @@ class Tracer:
     @contextmanager
     def record(self, title: str = "") -> Iterator[None]:
         """Record what is called inside; `title` heads what no heading of its own has."""
-        lines = [title] if title else []
+        lines = [datetime.now(UTC).isoformat(), *([title] if title else [])]
+        untouched = len(lines)
         depth = 1
 
         def profile(frame: FrameType, event: str, _argument: object) -> None:
@@ -98,13 +108,15 @@ class Tracer:
             yield
         finally:
             sys.setprofile(None)
-            if lines[1 if title else 0 :]:
+            if len(lines) > untouched:
                 with self._lock:
                     self._out.write("\n".join(lines) + "\n")
                     self._out.flush()
 
 
 def _name(code: CodeType) -> str:
-    """Module in this package, and function: `core.chain.Chain.advance`."""
-    module = code.co_filename.removeprefix(_PACKAGE).removesuffix(".py").replace("/", ".")
-    return f"{module}.{code.co_qualname.replace('.<locals>', '')}"
+    """As in `core.chain.Chain.advance (chain.py:187)`: module in this package, function, place."""
+    file = code.co_filename.removeprefix(_PACKAGE)
+    module = file.removesuffix(".py").replace("/", ".")
+    place = f"{file.rpartition('/')[2]}:{code.co_firstlineno}"
+    return f"{module}.{code.co_qualname.replace('.<locals>', '')} ({place})"

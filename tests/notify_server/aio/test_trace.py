@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 from notify_server.aio.server import NotifyServer, Options
@@ -32,7 +34,7 @@ def test_create_notify_pending_cancel_and_final_are_drawn_in_order(tmp_path: Pat
         "    core.opening.create",
         "SMB2_CHANGE_NOTIFY request",
         "    core.notifying.change_notify",
-        "interim response",
+        "SMB2_CHANGE_NOTIFY interim response",
         "SMB2_CHANGE_NOTIFY final response",
         "SMB2_CANCEL request",
         "status=STATUS_CANCELLED",
@@ -51,8 +53,9 @@ def test_calls_are_indented_by_depth() -> None:
     talk = World().ready()
     with Tracer(out).record():
         talk.send(ECHO, EMPTY)
-    lines = out.getvalue().splitlines()
-    assert lines[0].strip() == "core.connection.Connection.receive"
-    depth = {line.strip(): len(line) - len(line.lstrip()) for line in lines}
+    time, *lines = out.getvalue().splitlines()
+    assert datetime.fromisoformat(time).tzinfo is not None
+    assert re.fullmatch(r"  core.connection.Connection.receive \(connection.py:\d+\)", lines[0])
+    depth = {line.split()[0]: len(line) - len(line.lstrip()) for line in lines}
     assert depth["core.chain.Chain._execute"] < depth["core.control.echo"]
     assert depth["core.control.echo"] < depth["wire.session.check_empty"]
