@@ -22,10 +22,14 @@ class NotifyLog:
     def __init__(self) -> None:
         self._ends: list[tuple[ParkedRequest, NtStatus, int, float]] = []
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody reads what `add` is told."""
+        return log.isEnabledFor(logging.INFO)
+
     def add(self, parked: ParkedRequest, status: NtStatus, size: int, now: float) -> None:
         """A CHANGE_NOTIFY ended with `status` and `size` bytes of records."""
-        if log.isEnabledFor(logging.INFO):
-            self._ends.append((parked, status, size, now))
+        self._ends.append((parked, status, size, now))
 
     def flush(self) -> None:
         """Write what was collected."""

@@ -108,7 +108,8 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
     if completion is None:
         connection.parked[parked.async_id] = parked
         return PARKED
-    server.notify_log.add(parked, completion.status, len(completion.buffer), request.now)
+    if server.notify_log.wanted:
+        server.notify_log.add(parked, completion.status, len(completion.buffer), request.now)
     if completion.status in (NtStatus.STATUS_SUCCESS, NtStatus.STATUS_NOTIFY_ENUM_DIR):
         return Reply(pack_change_notify_response(completion.buffer), completion.status)
     raise StatusError(completion.status)

@@ -232,8 +232,15 @@ class Server:
 
     def complete(self, completions: Iterable[Completion], now: float) -> None:
         """Send final CHANGE_NOTIFY responses."""
+        logged = self.notify_log.wanted
+        body, packed = b"", None  # watchers that are told the same share the bytes of it
         for parked, status, buffer in completions:
             assert isinstance(parked, ParkedRequest)
-            body = pack_change_notify_response(buffer) if status in _WITH_BODY else ERROR_BODY
-            parked.connection.finish_parked(parked, status, body, now)
-            self.notify_log.add(parked, status, len(buffer), now)
+            if status not in _WITH_BODY:
+                parked.connection.finish_parked(parked, status, ERROR_BODY, now)
+            else:
+                if buffer is not packed:
+                    body, packed = pack_change_notify_response(buffer), buffer
+                parked.connection.finish_parked(parked, status, body, now)
+            if logged:
+                self.notify_log.add(parked, status, len(buffer), now)

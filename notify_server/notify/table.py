@@ -167,6 +167,14 @@ class _Watchers:
         self.tree: dict[Hashable, _Watch] = {}
 
 
+def _name_in(directory: str, report: Report) -> str:
+    """Rule 8."""
+    if report.directory == directory:
+        return report.name
+    below = len(directory) + (directory != "/")
+    return f"{report.directory[below:].replace('/', chr(92))}\\{report.name}"
+
+
 def _shown(watch: _Watch, report: Report) -> bool:
     """Rule 15."""
     return watch.sees is None or report.directory == watch.directory or watch.sees(report.directory)
@@ -252,6 +260,8 @@ class WatchTable:
         return []
 
     def _change(self, change: Change) -> list[Completion]:
+        if len(change.reports) == 1:
+            return self._reported(change.reports[0])
         touched: dict[_Watch, None] = {}
         names: dict[str, bytes] = {}  # a name is encoded once, however many watches want it
         for report in change.reports:
@@ -267,6 +277,33 @@ class WatchTable:
                 request, room = watch.parked.pop(0)
                 del self._requests[request]
                 completions.append(self._complete(watch, request, room, encoded))
+        return completions
+
+    def _reported(self, report: Report) -> list[Completion]:
+        """A change of one report, as nearly all are.
+
+        While a request is parked nothing is buffered, so the record need not be either; it is
+        encoded once for all who see it under the same name.
+        """
+        names: dict[str, bytes] = {}
+        buffers: dict[str, bytes] = {}
+        completions: list[Completion] = []
+        for watch in self._concerned(report):
+            if watch.overflowed or watch.doomed or (watch.sees and not _shown(watch, report)):
+                continue
+            if not watch.parked:
+                self._record(watch, report, names)
+                continue
+            request, room = watch.parked.pop(0)
+            del self._requests[request]
+            buffer = buffers.get(watch.directory)
+            if buffer is None:
+                name = encode_name(_name_in(watch.directory, report))
+                buffer = buffers[watch.directory] = encode_records(((report.action, name),))
+            if len(buffer) > watch.capacity or len(buffer) > room:  # rules 2 and 4
+                completions.append(Completion(request, NtStatus.STATUS_NOTIFY_ENUM_DIR))
+            else:
+                completions.append(Completion(request, NtStatus.STATUS_SUCCESS, buffer))
         return completions
 
     def _concerned(self, report: Report) -> Iterable[_Watch]:
@@ -289,10 +326,7 @@ class WatchTable:
 
     def _record(self, watch: _Watch, report: Report, names: dict[str, bytes]) -> None:
         """Add a record, or overflow (rules 2, 8, 11, 14)."""
-        name = report.name
-        if report.directory != watch.directory:
-            below = len(watch.directory) + (watch.directory != "/")
-            name = f"{report.directory[below:].replace('/', chr(92))}\\{name}"
+        name = _name_in(watch.directory, report)
         encoded = names.get(name)
         if encoded is None:
             encoded = names[name] = encode_name(name)
