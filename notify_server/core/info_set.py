@@ -39,6 +39,11 @@ _RENAMES: Final = frozenset(
         FileInformationClass.FileRenameInformationEx,
     }
 )
+_NAMES: Final = _RENAMES | {
+    FileInformationClass.FileLinkInformation,
+    FileInformationClass.FileDispositionInformation,
+    FileInformationClass.FileDispositionInformationEx,
+}
 _WRITE_DATA: Final = int(AccessMask.FILE_WRITE_DATA)
 _WRITE_ATTRIBUTES: Final = int(AccessMask.FILE_WRITE_ATTRIBUTES)
 _WRITE_EA: Final = int(AccessMask.FILE_WRITE_EA)
@@ -68,6 +73,10 @@ def set_info(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     request.busy = opened
     work = _work(opened, body)
+    identity = request.valid_session.identity
+    if identity is not None and identity.anonymous and _concerns_name(body):
+        # The directory decides about its names, and would not let anybody anonymous.
+        raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     oplocks = request.connection.server.oplocks
     is_file = body.info_type == InfoType.SMB2_0_INFO_FILE
     if is_file and body.information_class in _SIZES:
@@ -79,6 +88,10 @@ def set_info(request: Request) -> Outcome:
         return Reply(SET_INFO_RESPONSE)
 
     return Job(work, then)
+
+
+def _concerns_name(body: SetInfoRequest) -> bool:
+    return body.info_type == InfoType.SMB2_0_INFO_FILE and body.information_class in _NAMES
 
 
 def _work(opened: Open, body: SetInfoRequest) -> Callable[[], None]:

@@ -11,7 +11,7 @@ from notify_server.core.model import Open
 from notify_server.core.oplocks import oplock_key
 from notify_server.core.outcome import Job, JobResult, Outcome, Reply, Wait
 from notify_server.fs.access import Credentials
-from notify_server.fs.api import Attributes, Opened, OpenRequest
+from notify_server.fs.api import Attributes, Opened, OpenRequest, Store
 from notify_server.wire import create as wire
 from notify_server.wire.constants import (
     AccessMask,
@@ -75,6 +75,8 @@ def create(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_TOO_MANY_OPENED_FILES)
     identity = request.valid_session.identity
     user = identity.user.lower() if identity is not None else ""
+    if identity is not None and identity.anonymous:
+        return _look_for_nobody(store, body)
     credentials = server.config.credentials.get(user)
     wanted = _open_request(body, credentials, read_only=tree.share.read_only)
     breaks = server.oplocks.breaks_for(
@@ -96,6 +98,19 @@ def create(request: Request) -> Outcome:
         server.handles -= 1
 
     return Job(work, then, failed=failed)
+
+
+def _look_for_nobody(store: Store, body: wire.CreateRequest) -> Outcome:
+    """A session that turned anonymous keeps what is open, and learns no more than what is there."""
+    wanted = OpenRequest(body.name, AccessMask.FILE_READ_ATTRIBUTES)
+
+    def work() -> None:
+        store.close(store.open(wanted).handle)
+
+    def then(_: None) -> Outcome:
+        raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+
+    return Job(work, then)
 
 
 def _open_request(

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import Final, Protocol
 
+from notify_server.fs import times
 from notify_server.wire.constants import AccessMask, ShareAccess
 from notify_server.wire.status import NtStatus, StatusError
 
@@ -84,6 +85,13 @@ class File:
         """What the store keeps open for all opens of a directory together."""
         self.change_time: tuple[int, int] | None = None
         """A ChangeTime that was set, and the ctime that it stands for: Linux cannot set one."""
+
+    def keep_change_time(self, before: int, now: int) -> None:
+        """The inode's ctime, in ns, moved for a reason that is no ChangeTime's to tell."""
+        told = times.from_ns(before)
+        if self.change_time is not None and self.change_time[1] == before:
+            told = self.change_time[0]
+        self.change_time = told, now
 
 
 class OpenFiles:

@@ -18,6 +18,7 @@ _HEAD: Final = struct.Struct("<BBHIIII")  # Revision, Sbz1, Control, Owner, Grou
 _SELF_RELATIVE: Final = 0x8000
 _DACL_PRESENT: Final = 0x0004
 _SACL_PRESENT: Final = 0x0010
+_AUTO_INHERITED: Final = 0x0400
 _DACL_CONTROL: Final = 0x1504  # present, auto-inherited, auto-inherit-req, protected
 _SACL_CONTROL: Final = 0x2A10
 _MAXIMUM: Final = 65536
@@ -44,7 +45,10 @@ _FULL_ACCESS: Final = 0x001F01FF
 _OWNERS_RIGHTS: Final = 0x00060000  # READ_CONTROL and WRITE_DAC: no owner locks himself out
 _ACE: Final = struct.Struct("<BBHI")  # AceType, AceFlags, AceSize, Mask
 _ALLOWED, _DENIED = 0, 1  # ACCESS_ALLOWED_ACE_TYPE, ACCESS_DENIED_ACE_TYPE
-_INHERIT_ONLY: Final = 0x08
+_OBJECT_INHERIT, _CONTAINER_INHERIT, _NO_PROPAGATE = 0x01, 0x02, 0x04  # AceFlags
+_INHERIT_ONLY, _INHERITED = 0x08, 0x10
+_CREATOR_OWNER: Final = sid(3, 0)
+_CREATOR_GROUP: Final = sid(3, 1)
 
 
 def default_descriptor(uid: int, gid: int, *, directory: bool) -> bytes:
@@ -89,6 +93,41 @@ def merge(old: bytes, information: int, new: bytes) -> bytes:
     return _join(control, owner, group, sacl, dacl)
 
 
+def inherited(above: bytes, uid: int, gid: int, *, directory: bool) -> bytes:
+    """What a new file or directory gets from the descriptor of the one that it is made in, or
+    nothing if no ACE there is to be inherited ([MS-DTYP] 2.5.3.4.2)."""
+    control, _, _, _, dacl = _split(above)
+    owner, group = sid(22, 1, uid), sid(22, 2, gid)
+    aces = [
+        _ACE.pack(kind, flags, _ACE.size + len(whose), mask) + whose
+        for ace in _every_ace(dacl)
+        for kind, flags, mask, whose in _heirs(*ace, owner, group, directory=directory)
+    ]
+    if not aces:
+        return b""
+    body = b"".join(aces)
+    acl = struct.pack("<BBHHH", dacl[0], 0, 8 + len(body), len(aces), 0) + body
+    return _join(_DACL_PRESENT | control & _AUTO_INHERITED, owner, group, b"", acl)
+
+
+def _heirs(
+    kind: int, flags: int, mask: int, whose: bytes, owner: bytes, group: bytes, *, directory: bool
+) -> Iterator[tuple[int, int, int, bytes]]:
+    """The ACEs that an ACE leaves: one about the new file, one for what will be in it, or both."""
+    passed_on = 0
+    if directory and not flags & _NO_PROPAGATE:
+        passed_on = flags & (_OBJECT_INHERIT | _CONTAINER_INHERIT)
+    concerns = bool(flags & (_CONTAINER_INHERIT if directory else _OBJECT_INHERIT))
+    meant = {_CREATOR_OWNER: owner, _CREATOR_GROUP: group}.get(whose, whose)
+    if concerns and (meant == whose or not passed_on):
+        yield kind, passed_on | _INHERITED, mask, meant
+        return
+    if concerns:
+        yield kind, _INHERITED, mask, meant
+    if passed_on:
+        yield kind, passed_on | _INHERIT_ONLY | _INHERITED, mask, whose
+
+
 def allowed(descriptor: bytes) -> int:
     """The rights that a descriptor leaves the server's user ([MS-DTYP] 2.5.3.2).
 
@@ -100,8 +139,8 @@ def allowed(descriptor: bytes) -> int:
         return _FULL_ACCESS
     held = _ALWAYS_HELD | {owner, group}
     granted = denied = 0
-    for kind, mask, whose in _aces(dacl):
-        if whose not in held:
+    for kind, flags, mask, whose in _every_ace(dacl):
+        if flags & _INHERIT_ONLY or whose not in held:
             continue
         if kind == _ALLOWED:
             granted |= specific(mask) & ~denied
@@ -110,15 +149,14 @@ def allowed(descriptor: bytes) -> int:
     return granted | _OWNERS_RIGHTS
 
 
-def _aces(dacl: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, mask and SID of each ACE that is about the file itself; a damaged one ends the list."""
+def _every_ace(dacl: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, mask and SID of each ACE; a damaged one ends the list."""
     at = 8
     while at + _ACE.size <= len(dacl):
         kind, flags, size, mask = _ACE.unpack_from(dacl, at)
         if size < _ACE.size or at + size > len(dacl):
             return
-        if not flags & _INHERIT_ONLY:
-            yield kind, mask, dacl[at + _ACE.size : at + size]
+        yield kind, flags, mask, dacl[at + _ACE.size : at + size]
         at += size
 
 

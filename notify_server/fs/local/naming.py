@@ -69,9 +69,7 @@ class Naming(StoreBase):
             return
         if new.startswith(old + "/"):
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
-        # Windows opens the directory that gets the name, and shares reading and writing;
-        # smbtorture smb2.rename counts on it.
-        self.files.check(key_of(os.fstat(target.parent)), "", _ADD_FILE, _READ_WRITE)
+        self._check_target(target)
         replaced = False
         if target.fd >= 0 and key_of(os.fstat(target.fd)) != handle.file.key:
             self._check_replaceable(target, replace)
@@ -79,6 +77,7 @@ class Naming(StoreBase):
             replaced, new_name = True, target.name
             new = join(new_directory, new_name)
         parent = self.parent_of(handle, old_directory, old_name)
+        before = os.fstat(handle.fd).st_ctime_ns
         try:
             with self.feed.operation() as operation:
                 operation.expect(old_directory, old_name, Kind.MOVED_FROM)
@@ -101,6 +100,8 @@ class Naming(StoreBase):
                 )
         finally:
             os.close(parent)
+        # A rename is no change of the file; smbtorture smb2.rename.simple_modtime.
+        handle.file.keep_change_time(before, os.fstat(handle.fd).st_ctime_ns)
         self.files.moved(old, new)
 
     def _check_replaceable(self, target: Found, replace: bool) -> None:
@@ -115,11 +116,22 @@ class Naming(StoreBase):
         ):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
 
+    def _check_target(self, target: Found) -> None:
+        """Windows opens the directory that gets the name, and shares reading and writing;
+        smbtorture smb2.rename counts on it."""
+        self.files.check(key_of(os.fstat(target.parent)), "", _ADD_FILE, _READ_WRITE)
+
     def _rename_stream(self, handle: LocalHandle, path: str, replace: bool) -> None:
-        new = parse("x" + path).stream if path.startswith(":") else ""
-        if not handle.stream or not new:
+        """`:name` renames a stream, `::$DATA` makes it the file's data."""
+        if not path.startswith(":"):
+            self._refuse_stream_path(path)
+        if not handle.stream:
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+        new = parse("x" + path).stream
         with statuses(), self.files.lock:
+            if not new:
+                self._stream_to_data(handle, replace)
+                return
             there = xattrs.find_stream(handle.proc, new)
             if there is not None and there != handle.stream:
                 if not replace:
@@ -138,6 +150,42 @@ class Naming(StoreBase):
                     done(Done.STREAM_ADDED, key, f"{file}:{new}"),
                 )
             self.files.rename_stream(handle.file, handle, new)
+
+    def _refuse_stream_path(self, path: str) -> None:
+        """A stream stays in its file; but who cannot have the directory is told that first, as
+        smbtorture smb2.streams.rename2 wants it."""
+        name = parse(path)
+        with statuses(), self.files.lock:
+            target = self.resolver.find(name.components)
+            try:
+                if target.parent >= 0:
+                    self._check_target(target)
+            finally:
+                target.close()
+        raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+
+    def _stream_to_data(self, handle: LocalHandle, replace: bool) -> None:
+        if not stat.S_ISREG(os.fstat(handle.fd).st_mode):
+            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+        if not replace:
+            raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
+        if "" in handle.file.uses:  # somebody reads or writes the data that would go
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+        directory, name = handle.where()
+        key, file = to_wire(directory), to_wire(name)
+        with self.feed.operation() as operation:
+            value = xattrs.read_stream(handle.proc, handle.stream)
+            operation.expect(directory, name, Kind.MODIFY)
+            operation.expect(directory, name, Kind.MODIFY)
+            with open(handle.proc, "wb") as data:
+                data.write(value)
+            expect_attrib(operation, directory, name)
+            xattrs.remove_stream(handle.proc, handle.stream)
+            operation.happened(
+                done(Done.STREAM_REMOVED, key, f"{file}:{handle.stream}"),
+                done(Done.RESIZED, key, file),
+            )
+        self.files.rename_stream(handle.file, handle, "")
 
     def link(self, handle: Handle, path: str, replace: bool) -> None:
         local = as_local(handle)

@@ -73,6 +73,18 @@ def _allowed_by_own(fd: int) -> int:
         return access.ALL
 
 
+def _inherited(parent: int, *, directory: bool) -> bytes:
+    """The descriptor that a new file in `parent` gets, if any."""
+    try:
+        above = os.getxattr(f"/proc/self/fd/{parent}", xattrs.SECURITY)
+    except OSError:
+        return b""
+    try:
+        return security.inherited(above, os.geteuid(), os.getegid(), directory=directory)
+    except StatusError:
+        return b""
+
+
 class Opening(StoreBase):
     """Store.open."""
 
@@ -109,6 +121,7 @@ class Opening(StoreBase):
         for ea in request.eas:
             xattrs.check_ea(ea)
         granted = access.granted(request.desired_access, access.ALL)
+        descriptor = request.security_descriptor or _inherited(found.parent, directory=is_directory)
         directory = os.readlink(f"/proc/self/fd/{found.parent}")
         with self.feed.operation() as operation:
             operation.expect(directory, found.name, Kind.CREATE)
@@ -118,7 +131,7 @@ class Opening(StoreBase):
                 handle = self._handle(
                     request, fd, name.stream, granted, access.ALL, is_directory=is_directory
                 )
-                bare = self._furnish(request, handle, operation, directory, found.name)
+                bare = self._furnish(request, handle, operation, directory, found.name, descriptor)
                 if name.stream:
                     expect_attrib(operation, directory, found.name)
                     xattrs.write_stream(handle.proc, name.stream, b"")
@@ -157,6 +170,7 @@ class Opening(StoreBase):
         operation: Operation,
         directory: str,
         name: str,
+        descriptor: bytes,
     ) -> bool:
         """Attributes, EAs and security of a file that is new or overwritten; False if it got any.
 
@@ -164,7 +178,7 @@ class Opening(StoreBase):
         """
         wanted = request.attributes & xattrs.STORED_ATTRIBUTES
         usual = 0 if handle.is_directory else _ARCHIVE
-        bare = not request.eas and not request.security_descriptor
+        bare = not request.eas and not descriptor
         if not handle.stream and (wanted | usual) != usual:
             expect_attrib(operation, directory, name)
             born = birth_time_ns(handle.fd)
@@ -173,9 +187,9 @@ class Opening(StoreBase):
         for ea in request.eas:
             expect_attrib(operation, directory, name)
             xattrs.set_ea(handle.proc, ea)
-        if request.security_descriptor:
+        if descriptor:
             expect_attrib(operation, directory, name)
-            os.setxattr(handle.proc, xattrs.SECURITY, request.security_descriptor)
+            os.setxattr(handle.proc, xattrs.SECURITY, descriptor)
         if request.allocation_size and not handle.is_directory and not handle.stream:
             operation.expect(directory, name, Kind.MODIFY)
             reserve(handle.fd, request.allocation_size)
@@ -295,7 +309,7 @@ class Opening(StoreBase):
                 if xattrs.is_ea(present) or present.startswith((xattrs.STREAM, xattrs.DOS)):
                     expect_attrib(operation, directory, name)
                     os.removexattr(handle.proc, present)
-            self._furnish(request, handle, operation, directory, name)
+            self._furnish(request, handle, operation, directory, name, request.security_descriptor)
             operation.happened(done(Done.OVERWRITTEN, *key))
 
     def _add_stream(self, handle: LocalHandle, directory: str, name: str) -> None:

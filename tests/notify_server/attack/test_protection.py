@@ -23,11 +23,15 @@ from tests.notify_server.core.talk import (
     EMPTY,
     LOGOFF,
     NEGOTIATE,
+    READ,
     SESSION_SETUP,
+    SET_INFO,
     TREE_CONNECT,
+    Answer,
     Talk,
     World,
     create_body,
+    read_body,
 )
 
 ACCESS_DENIED, INVALID, SESSION_DELETED = 0xC0000022, 0xC000000D, 0xC0000203
@@ -245,22 +249,47 @@ def test_tree_connect_to_many_shares_by_odd_names() -> None:
         assert talk.call(TREE_CONNECT, body).status == 0xC00000CC
 
 
-def test_nobody_cannot_end_the_session_of_another_nobody() -> None:
-    world = World(config={"allow_anonymous": True})
+def nobody(talk: Talk, session_id: int = 0, previous: int = 0) -> Answer:
+    """Log on as nobody: on a session that is there, or on a new one."""
     fields = struct.pack("<HHI", 0, 0, 64) * 6
-    tokens = (
+    for token in (
         b"NTLMSSP\0\1\0\0\0" + struct.pack("<I", 0x00088215) + bytes(16),
         b"NTLMSSP\0\3\0\0\0" + fields + struct.pack("<I", 0x00088A15),
-    )
+    ):
+        body = talk.setup_body(token, previous)
+        answer = talk.call(SESSION_SETUP, body, session_id=session_id)
+        session_id = answer.session_id
+    return answer
+
+
+def test_who_turns_into_nobody_keeps_what_is_open_and_gets_no_more() -> None:
+    """smbtorture smb2.session.reauth2 to reauth5."""
+    world = World(config={"allow_anonymous": True})
+    world.store.make("other", b"x")
+    talk = world.ready()
+    file_id = talk.open("f", disposition=2)
+    assert nobody(talk, talk.session_id).status == 0
+    assert talk.call(READ, read_body(file_id, 0, 1)).status == 0xC0000011, "the end of file"
+    assert talk.call(CREATE, create_body("other")).status == ACCESS_DENIED
+    assert talk.call(CREATE, create_body("new", disposition=2)).status == ACCESS_DENIED
+    assert "new" not in world.store.nodes
+    name = "g".encode("utf-16-le")
+    rename = struct.pack("<B7xQI", 0, 0, len(name)) + name
+    for kind, data in ((10, rename), (11, rename), (13, b"\1"), (64, b"\1\0\0\0")):
+        body = struct.pack("<HBBIHHI16s", 33, 1, kind, len(data), 96, 0, 0, file_id) + data
+        assert talk.call(SET_INFO, body).status == ACCESS_DENIED
+    assert len(world.store.handles) == 1
+    assert talk.log_on(again=True).status == 0
+    assert talk.call(CREATE, create_body("new", disposition=2)).status == 0
+
+
+def test_nobody_cannot_end_the_session_of_another_nobody() -> None:
+    world = World(config={"allow_anonymous": True})
     previous = 0
     for _ in range(2):
         talk = world.talk()
         talk.negotiate()
-        session_id = 0
-        for token in tokens:
-            body = talk.setup_body(token, previous)
-            answer = talk.call(SESSION_SETUP, body, session_id=session_id)
-            session_id = answer.session_id
+        answer = nobody(talk, previous=previous)
         assert answer.status == 0
-        previous = session_id
+        previous = answer.session_id
     assert len(world.server.sessions) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -565,6 +567,71 @@ def test_streams(share) -> None:
     share.store.close(doomed)
     assert share.told() == ["-f:one"]
     assert share.open("f::$DATA").handle.path == "f"
+
+
+def test_a_stream_can_become_the_data(share) -> None:
+    """smbtorture smb2.streams.rename2."""
+    plain = share.create("f")
+    share.store.write(plain, 0, b"a longer text")
+    stream = share.open("f:one", D.FILE_CREATE).handle
+    share.store.write(stream, 0, b"abc")
+    share.watch()
+    with pytest.raises(StatusError) as caught:
+        share.store.rename(stream, "::$DATA", True)
+    assert caught.value.status == NtStatus.STATUS_ACCESS_DENIED, "the data is open"
+    share.store.close(plain)
+    with pytest.raises(StatusError) as caught:
+        share.store.rename(stream, "::$DATA", False)
+    assert caught.value.status == NtStatus.STATUS_OBJECT_NAME_COLLISION
+    assert share.told() == []
+    share.store.rename(stream, "::$DATA", True)
+    assert share.told() == ["-f:one", "~f"]
+    assert share.store.read(stream, 0, 99) == b"abc"
+    assert (share.root / "f").read_bytes() == b"abc"
+    assert [s.name for s in share.store.streams(stream)] == ["::$DATA"]
+    assert stream.path == "f"
+
+
+def test_a_stream_stays_in_its_file_and_is_told_who_has_the_directory(share) -> None:
+    share.mkdir("d")
+    stream = share.open("d\\f:one", D.FILE_CREATE).handle
+    with pytest.raises(StatusError) as caught:
+        share.store.rename(stream, "d\\f:two", True)
+    assert caught.value.status == NtStatus.STATUS_SHARING_VIOLATION
+    with pytest.raises(StatusError) as caught:
+        share.store.rename(stream, "f:two", True)
+    assert caught.value.status == NtStatus.STATUS_INVALID_PARAMETER
+
+
+def test_a_rename_leaves_the_change_time(share) -> None:
+    """smbtorture smb2.rename.simple_modtime."""
+    opened = share.open("f", D.FILE_CREATE)
+    time.sleep(0.02)
+    share.store.rename(opened.handle, "g", False)
+    share.store.rename(opened.handle, "h", False)
+    told = share.store.attributes(opened.handle).change_time
+    assert told == opened.attributes.change_time
+    share.store.set_eas(opened.handle, [Ea(b"a", b"b")])
+    assert share.store.attributes(opened.handle).change_time > told
+
+
+def test_what_is_made_in_a_directory_inherits_its_acl(share) -> None:
+    """smbtorture smb2.delete-on-close-perms."""
+    directory = share.mkdir("d")
+    everyone = bytes.fromhex("010100000000000100000000")
+    readers = struct.pack("<BBHI", 0, 0x03, 20, 0x00120089) + everyone  # OI, CI
+    dacl = struct.pack("<BBHHH", 2, 0, 28, 1, 0) + readers
+    descriptor = struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 20) + dacl
+    share.store.set_security_descriptor(directory, 4, descriptor)
+    made = share.open("d\\f", D.FILE_CREATE, access=0x12019F)
+    assert made.handle.granted_access == 0x12019F, "whoever makes it has what it asks"
+    share.store.close(made.handle)
+    assert share.open("d\\f", access=0x120089).action == CreateAction.FILE_OPENED
+    with pytest.raises(StatusError) as caught:
+        share.open("d\\f", access=0x10000 | 0x120089)
+    assert caught.value.status == NtStatus.STATUS_ACCESS_DENIED
+    inner = share.open("d\\e", D.FILE_CREATE, options=DIRECTORY).handle
+    assert share.store.security_descriptor(inner, 4)[20:].endswith(readers[2:])
 
 
 def test_a_stream_makes_its_file(share) -> None:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify_server.fs.security import EVERYONE, allowed, default_descriptor, merge, select, sid
+from notify_server.fs.security import (
+    EVERYONE,
+    allowed,
+    default_descriptor,
+    inherited,
+    merge,
+    select,
+    sid,
+)
 from notify_server.wire.status import StatusError
 
 OWNER, GROUP, DACL, SACL = 1, 2, 4, 8
@@ -107,3 +115,62 @@ def test_an_acl_allows(aces: list[bytes], rights: int) -> None:
 def test_without_an_acl_everything_is_allowed() -> None:
     everybody = struct.pack("<BBHIIII", 1, 0, 0x8004, 0, 0, 0, 0)
     assert allowed(merge(DEFAULT, DACL, everybody)) == 0x1F01FF
+
+
+# Inheritance ([MS-DTYP] 2.5.3.4.2)
+
+OBJECT, CONTAINER, NO_PROPAGATE, INHERITED = 0x01, 0x02, 0x04, 0x10
+CHILDS_OWNER = sid(22, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("of_parent", "of_file", "of_directory"),
+    [
+        ([], [], []),
+        ([ace(ALLOW, EVERYONE, 1)], [], []),
+        (
+            [ace(ALLOW, EVERYONE, 1, OBJECT)],
+            [ace(ALLOW, EVERYONE, 1, INHERITED)],
+            [ace(ALLOW, EVERYONE, 1, OBJECT | INHERIT_ONLY | INHERITED)],
+        ),
+        (
+            [ace(DENY, EVERYONE, 2, CONTAINER | INHERIT_ONLY)],
+            [],
+            [ace(DENY, EVERYONE, 2, CONTAINER | INHERITED)],
+        ),
+        (
+            [ace(ALLOW, EVERYONE, 1, OBJECT | CONTAINER | NO_PROPAGATE)],
+            [ace(ALLOW, EVERYONE, 1, INHERITED)],
+            [ace(ALLOW, EVERYONE, 1, INHERITED)],
+        ),
+        (
+            [ace(ALLOW, CREATOR_OWNER, 1, OBJECT | CONTAINER)],
+            [ace(ALLOW, CHILDS_OWNER, 1, INHERITED)],
+            [
+                ace(ALLOW, CHILDS_OWNER, 1, INHERITED),
+                ace(ALLOW, CREATOR_OWNER, 1, OBJECT | CONTAINER | INHERIT_ONLY | INHERITED),
+            ],
+        ),
+    ],
+)
+def test_what_is_inherited(
+    of_parent: list[bytes], of_file: list[bytes], of_directory: list[bytes]
+) -> None:
+    for directory, aces in ((False, of_file), (True, of_directory)):
+        got = inherited(with_dacl(*of_parent), 7, 8, directory=directory)
+        if not aces:
+            assert got == b""
+            continue
+        assert select(got, DACL) == select(with_dacl(*aces), DACL)
+        assert select(got, OWNER | GROUP) == select(
+            default_descriptor(7, 8, directory=directory), OWNER | GROUP
+        )
+
+
+@given(st.binary(max_size=120), st.booleans())
+def test_nothing_is_inherited_from_nonsense(data: bytes, directory: bool) -> None:
+    try:
+        got = inherited(data, 7, 8, directory=directory)
+    except StatusError:
+        return
+    assert got == b"" or allowed(got) <= 0xFFFFFFFF
