@@ -36,6 +36,7 @@ COMMAND_MODULES = (
     "shell",
     "logs",
     "ksmbd_reload",
+    "ksmbd_look",
     "doctor",
     "render",
     "completion",
