@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from lab.scenarios.pipe import Pipe, PipeClosed
 from lab.targets import Target
+from lab.verdicts.columns import Interrupted
 
 LISTING_ARGV = ("smbtorture", "--list")
 LISTING_DEADLINE_S = 20.0
@@ -46,10 +47,6 @@ exit "$code"
 OpenPipe = Callable[[Sequence[str]], Pipe]
 
 
-class Stopped(Exception):
-    """The run was told to stop; smbtorture was ended."""
-
-
 @dataclass(frozen=True)
 class Ran:
     """What one smbtorture printed, and its exit code (None: it did not end in time)."""
@@ -71,7 +68,7 @@ def run(
     deadline: float,
     stop: threading.Event,
 ) -> Ran:
-    """Run one subtest; at most `deadline` seconds. Raises Stopped when `stop` is set meanwhile."""
+    """Run one subtest; at most `deadline` seconds. Raises Interrupted once `stop` is set."""
     words = arguments(target, share, name)
     pipe = open_pipe(["sh", "-c", SCRIPT, "torture", f"{deadline:.0f}", *words])
     lines: list[str] = []
@@ -82,7 +79,7 @@ def run(
         pipe.write_line(target.password)
         while time.monotonic() < end:
             if stop.is_set():
-                raise Stopped
+                raise Interrupted
             with contextlib.suppress(TimeoutError):
                 lines.append(pipe.read_line(POLL_S))
     except PipeClosed:

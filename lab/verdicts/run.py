@@ -1,8 +1,8 @@
 """Running scenarios against servers: one thread and one interpreter for each server.
 
 Scenarios of one server run one after another, each in a directory and on connections of its own;
-the servers run side by side. A server that is gone after a scenario costs that cell; the others go
-on if it comes back in time. An interpreter that hangs or dies costs its cell, and is replaced.
+the servers run side by side (`columns`). An interpreter that hangs or dies costs its cell, and is
+replaced.
 """
 
 from __future__ import annotations
@@ -14,28 +14,33 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from lab.crashes.known import Identified
-from lab.crashes.model import Crash
 from lab.errors import LabError
 from lab.evidence.capture import Trust
 from lab.scenarios.model import Scenario
 from lab.scenarios.pipe import Pipe, PipeClosed
-from lab.scenarios.server_side import Liveness, ServerSide
+from lab.scenarios.server_side import ServerSide
 from lab.targets import Target
-from lab.verdicts import crashes
+from lab.verdicts.columns import (
+    ColumnRunner,
+    Event,
+    Interrupted,
+    Kernel,
+    ProgressCallback,
+    run_columns,
+)
 from lab.verdicts.deviations import Deviations
 from lab.verdicts.export import junit_xml, matrix_json
 from lab.verdicts.judge import judge
-from lab.verdicts.matrix import NOT_RUN, Cell, Matrix
+from lab.verdicts.matrix import Matrix
 from lab.verdicts.verdict import Outcome, Verdict
+
+__all__ = ["Column", "Event", "Kernel", "ProgressCallback", "Recording", "run_matrix", "save"]
 
 SCENARIO_DEADLINE_S = 30.0  # scaled; a net below the interpreter's own deadlines
 HELLO_DEADLINE_S = 15.0
-COME_BACK_S = 20.0  # scaled: how long a server that went away may take to answer again
 
 
 # What happened whether or not packets show it; every other verdict rests on the capture.
@@ -45,23 +50,6 @@ NEEDS_NO_CAPTURE = {
     Outcome.CLIENT_CRASH,
     Outcome.NOT_RUN,
 }
-
-
-JUDGED = {Outcome.PASS, Outcome.FAIL, Outcome.UNSUPPORTED}
-
-
-class Kernel(Protocol):
-    """A server's kernel, as `lab.crashes.kernel.Watched` looks at its console."""
-
-    def start(self) -> None: ...
-
-    def reports(self, *, ended: bool) -> Sequence[Identified]:
-        """What it reported since the last time; `ended`: the server is known to be gone."""
-        ...
-
-    def decoded(self, crash: Crash) -> str:
-        """The report's text, with files and lines where there are symbols."""
-        ...
 
 
 class Recording(Protocol):
@@ -99,21 +87,6 @@ class Column:
     kernel: Kernel | None = None
 
 
-@dataclass(frozen=True)
-class Event:
-    """Told to the progress callback, from the column's thread."""
-
-    server: str
-    scenario: str
-    state: Literal["started", "done"]
-    done: int
-    total: int
-    verdict: Verdict | None = None
-
-
-ProgressCallback = Callable[[Event], None]
-
-
 def run_matrix(
     columns: Sequence[Column],
     scenarios: Sequence[Scenario],
@@ -126,36 +99,10 @@ def run_matrix(
     `whole`: the scenarios are the whole catalogue. KeyboardInterrupt ends the run early: what is
     done is returned, marked partial.
     """
-    started = time.time()
-    tell = progress or (lambda _: None)
     stop = threading.Event()
+    tell = progress or (lambda _: None)
     runners = [_ColumnRunner(column, scenarios, run_dir, tell, stop) for column in columns]
-    threads = [threading.Thread(target=runner.run, name=runner.name) for runner in runners]
-    for thread in threads:
-        thread.start()
-    interrupted = False
-    while any(thread.is_alive() for thread in threads):
-        try:
-            for thread in threads:
-                thread.join()
-        except KeyboardInterrupt:
-            interrupted = True
-            stop.set()
-    cells = {(name, runner.name): cell for runner in runners for name, cell in runner.cells.items()}
-    matrix = Matrix(
-        scenarios=tuple(scenarios),
-        servers=tuple(runner.name for runner in runners),
-        cells=cells,
-        run_dir=run_dir,
-        started=datetime.fromtimestamp(started).astimezone().isoformat(timespec="seconds"),
-        seconds=round(time.time() - started, 3),
-        partial=interrupted,
-        stale={
-            runner.name: runner.column.deviations.stale(runner.seen, runner.judged(), whole=whole)
-            for runner in runners
-            if not interrupted
-        },
-    )
+    matrix = run_columns(runners, scenarios, run_dir, stop, whole=whole)
     save(matrix)
     return matrix
 
@@ -168,12 +115,8 @@ def save(matrix: Matrix) -> None:
     (matrix.run_dir / "junit.xml").write_text(junit_xml(matrix))
 
 
-class _Interrupted(Exception):
-    """The run was told to stop."""
-
-
-class _ColumnRunner:
-    """One server's thread."""
+class _ColumnRunner(ColumnRunner[Scenario]):
+    """One server's thread, and its interpreter."""
 
     def __init__(
         self,
@@ -183,17 +126,22 @@ class _ColumnRunner:
         tell: ProgressCallback,
         stop: threading.Event,
     ) -> None:
+        target = column.target
+        super().__init__(
+            target.name,
+            column.server,
+            column.deviations,
+            target.scale,
+            scenarios,
+            run_dir,
+            tell,
+            stop,
+            column.kernel,
+        )
         self.column = column
-        self.name = column.target.name
-        self.cells: dict[str, Cell] = {}
-        self.seen: set[int] = set()
-        self._scenarios = scenarios
-        self._run_dir = run_dir
-        self._tell = tell
-        self._stop = stop
         self._pipe: Pipe | None = None
-        self._healthy = False
-        self._gone = False  # it was waited for, and did not come back
+        self._directory = ""
+        self._observations: list[dict[str, Any]] = []
 
     def run(self) -> None:
         """All scenarios; never raises: what cannot run is a cell with a reason."""
@@ -201,12 +149,7 @@ class _ColumnRunner:
         try:
             if recording:
                 recording.start()
-            if self.column.kernel:
-                self.column.kernel.start()
-            for number, scenario in enumerate(self._scenarios):
-                self._run_one(number, scenario)
-        except _Interrupted:
-            pass
+            super().run()
         except BaseException:
             if recording:
                 recording.abandon()
@@ -215,10 +158,6 @@ class _ColumnRunner:
             self._close_client()
         if recording:  # after an interruption as well: what is done keeps its evidence
             self._believe(recording.finish())
-
-    def judged(self) -> list[str]:
-        """The scenarios that came to a verdict: only they could have shown a deviation."""
-        return [name for name, cell in self.cells.items() if cell.raw.outcome in JUDGED]
 
     def _believe(self, trusts: Mapping[str, Trust]) -> None:
         """A verdict whose capture cannot be believed becomes *no evidence*."""
@@ -229,67 +168,29 @@ class _ColumnRunner:
             verdict = replace(cell.verdict, outcome=Outcome.NO_EVIDENCE, reason=trust.reason)
             self.cells[name] = replace(cell, verdict=verdict)
 
-    def _run_one(self, number: int, scenario: Scenario) -> None:
-        total = len(self._scenarios)
-        self._tell(Event(self.name, scenario.name, "started", number, total))
-        began = time.time()
-        try:
-            raw = self._verdict(scenario, began)
-        except LabError as error:
-            raw = replace(NOT_RUN, reason=str(error.message))
-        except OSError as error:  # a full disk, most likely: the other cells have no better luck
-            raw = replace(NOT_RUN, reason=f"its files cannot be written: {error}")
-        verdict, seen = self.column.deviations.apply(scenario.name, raw)
-        verdict = crashes.judged(verdict)
-        self.seen |= seen
-        cell = Cell(verdict, raw, round(time.time() - began, 3))
-        self.cells[scenario.name] = cell
-        self._tell(Event(self.name, scenario.name, "done", number + 1, total, verdict))
+    def excuse(self, row: Scenario) -> Verdict | None:
+        """What the server cannot be set up for is not tried."""
+        lacking = self.deviations.lacks(row.needs)
+        if lacking is None:
+            return None
+        return Verdict(Outcome.UNSUPPORTED, lacking.reason, link=lacking.link, declared=True)
 
-    def _verdict(self, scenario: Scenario, began: float) -> Verdict:
-        if self._stop.is_set():
-            raise _Interrupted
-        lacking = self.column.deviations.lacks(scenario.needs)
-        if lacking is not None:
-            return Verdict(Outcome.UNSUPPORTED, lacking.reason, link=lacking.link, declared=True)
-        if not (self._healthy or self._wait_until_alive()):
-            return replace(NOT_RUN, reason=f"{self.name} does not answer")
-        directory = f"{scenario.name.lower()}-{secrets.token_hex(4)}"
-        observations: list[dict[str, Any]] = []
-        trouble = self._observe(scenario, directory, observations)
-        verdict = trouble or judge(scenario, observations)
-        alive = self._alive()
-        self._healthy = alive.ok
-        if not alive.ok:
-            verdict = replace(verdict, outcome=Outcome.SERVER_CRASH, reason=alive.detail)
-        else:
-            self._remove(directory)
-        reported = reports(self.column.kernel, ended=not alive.ok)
-        verdict = crashes.observed(verdict, reported)
-        self._keep(scenario, observations, began)
-        keep_reports(self._run_dir / self.name / scenario.name, self.column.kernel, reported)
+    def observe(self, row: Scenario, began: float) -> Verdict:
+        self._directory = f"{row.name.lower()}-{secrets.token_hex(4)}"
+        self._observations = []
+        trouble = self._observe(row, self._directory, self._observations)
+        return trouble or judge(row, self._observations)
+
+    def clean(self, row: Scenario) -> None:
+        self._remove(self._directory)
+
+    def keep(self, row: Scenario, began: float) -> None:
+        """`observations.jsonl`, what the server wrote meanwhile, and the cut for the capture."""
+        self._keep(row, self._observations, began)
         if self.column.recording:
-            self.column.recording.cell(scenario.name, directory, began, time.time(), observations)
-        return verdict
-
-    def _alive(self) -> Liveness:
-        """A server about which nothing can be learnt is as gone as one that does not answer."""
-        try:
-            return self.column.server.alive()
-        except LabError as error:
-            return Liveness(False, error.message)
-
-    def _wait_until_alive(self) -> bool:
-        """Wait for the server, but only once: one that stays away is just looked for again."""
-        deadline = time.monotonic() + COME_BACK_S * self.column.target.scale
-        while not self._alive().ok:
-            if self._gone or time.monotonic() > deadline:
-                self._gone = True
-                return False
-            if self._stop.wait(0.2):
-                raise _Interrupted
-        self._gone = False
-        return True
+            self.column.recording.cell(
+                row.name, self._directory, began, time.time(), self._observations
+            )
 
     # -- the dialogue with the interpreter ------------------------------------------------------
 
@@ -324,7 +225,7 @@ class _ColumnRunner:
         while True:
             if self._stop.is_set():
                 self._close_client()
-                raise _Interrupted
+                raise Interrupted
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
@@ -370,33 +271,10 @@ class _ColumnRunner:
         self, scenario: Scenario, observations: Sequence[Mapping[str, Any]], began: float
     ) -> None:
         """`observations.jsonl`, and what the server wrote meanwhile."""
-        folder = self._run_dir / self.name / scenario.name
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._folder(scenario)
         lines = "".join(json.dumps(_without_key(observed)) + "\n" for observed in observations)
         (folder / "observations.jsonl").write_text(lines)
-        try:
-            evidence = self.column.server.evidence(began)
-        except LabError as error:
-            evidence = {"evidence-missing.txt": error.message}
-        for name, text in evidence.items():
-            (folder / name).write_text(text)
-
-
-def reports(kernel: Kernel | None, *, ended: bool) -> Sequence[Identified]:
-    """What the server's kernel reported during the cell; nothing if its console cannot be read."""
-    if kernel is None:
-        return ()
-    try:
-        return kernel.reports(ended=ended)
-    except LabError:
-        return ()  # the evidence of the same cell says why
-
-
-def keep_reports(folder: Path, kernel: Kernel | None, found: Sequence[Identified]) -> None:
-    """`crash.txt`, if there is anything to write."""
-    if kernel and found:
-        decoded = [kernel.decoded(item.crash) for item in found]
-        (folder / crashes.FILE).write_text(crashes.text(found, decoded))
+        self._keep_evidence(folder, began)
 
 
 def _needs_no_capture(verdict: Verdict) -> bool:

@@ -290,7 +290,7 @@ def test_a_server_killed_in_mid_run_costs_its_cell_and_says_so(tmp_path: Path) -
 
 def _run_quickly_given_up(scenarios: Any, folder: Path, progress: Any) -> Matrix:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lab.verdicts.run.COME_BACK_S", 0.3)
+        patch.setattr("lab.verdicts.columns.COME_BACK_S", 0.3)
         return embedded.run(scenarios, folder / "run", progress)
 
 

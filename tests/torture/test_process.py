@@ -13,6 +13,7 @@ import pytest
 from lab.scenarios.pipe import Pipe, ProcessPipe
 from lab.targets import Target
 from lab.torture import process
+from lab.verdicts.columns import Interrupted
 
 TARGET = Target("py", "py", 445, "TEST", "tester", "s3cret'$(x) %")
 NAME = "smb2.delete-on-close-perms.CREATE Existing"
@@ -115,7 +116,7 @@ def test_nothing_stays_when_the_run_is_stopped(container: Container) -> None:
     container.smbtorture('echo $$ >"$OUT/pid"; exec sleep 600')
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
-    with pytest.raises(process.Stopped):
+    with pytest.raises(Interrupted):
         container.run(stop=stop)
     assert eventually(lambda: not container.running())
     assert eventually(lambda: not [*container.temporary.iterdir()])

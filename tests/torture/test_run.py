@@ -17,10 +17,9 @@ from lab.scenarios.pipe import Pipe, PipeClosed
 from lab.scenarios.server_side import Liveness
 from lab.targets import Target
 from lab.torture import process
-from lab.torture import run as torture_run
 from lab.torture.listing import subtest
 from lab.torture.run import Column, run_subtests
-from lab.verdicts import deviations
+from lab.verdicts import columns, deviations
 from lab.verdicts.matrix import AS_EXPECTED, LAB_FAILED, NEWLY_FAILING, Matrix
 from lab.verdicts.run import Event
 from lab.verdicts.verdict import Outcome
@@ -164,7 +163,7 @@ def test_a_server_that_ended_costs_its_cell_alone(tmp_path: Path) -> None:
 def test_a_server_that_stays_away_is_waited_for_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torture_run, "COME_BACK_S", 0.3)
+    monkeypatch.setattr(columns, "COME_BACK_S", 0.3)
     looks = 0
 
     class Gone(Server):

@@ -14,7 +14,7 @@ import pytest
 
 from lab.evidence.capture import Trust
 from lab.scenarios.server_side import Liveness
-from lab.verdicts import run
+from lab.verdicts import columns, run
 from lab.verdicts.matrix import Matrix
 from lab.verdicts.run import run_matrix
 from lab.verdicts.verdict import Outcome
@@ -61,7 +61,7 @@ class FakeRecording:
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     monkeypatch.setattr(run, "SCENARIO_DEADLINE_S", 0.2)
-    monkeypatch.setattr(run, "COME_BACK_S", 0.3)
+    monkeypatch.setattr(columns, "COME_BACK_S", 0.3)
     return Runner(tmp_path / "run")
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_stays_away_is_waited_for_once(runner: Runner) -> None:
     began = time.monotonic()
     matrix = runner.run(many)
     assert outcomes(matrix) == [Outcome.SERVER_CRASH, *[Outcome.NOT_RUN] * 7]
-    assert time.monotonic() - began < 3 * run.COME_BACK_S
+    assert time.monotonic() - began < 3 * columns.COME_BACK_S
 
 
 def test_a_full_disk_leaves_cells_not_run_with_the_reason(

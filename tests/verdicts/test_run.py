@@ -21,7 +21,7 @@ from lab.scenarios.model import Scenario
 from lab.scenarios.pipe import PipeClosed
 from lab.scenarios.server_side import Liveness
 from lab.targets import Target
-from lab.verdicts import run
+from lab.verdicts import columns, run
 from lab.verdicts.deviations import Cannot, Deviation, Deviations
 from lab.verdicts.matrix import Matrix
 from lab.verdicts.run import Column, Event, run_matrix
@@ -146,7 +146,7 @@ class Runner:
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
     monkeypatch.setattr(run, "SCENARIO_DEADLINE_S", 0.2)
-    monkeypatch.setattr(run, "COME_BACK_S", 0.5)
+    monkeypatch.setattr(columns, "COME_BACK_S", 0.5)
     return Runner(tmp_path / "run")
 
 

@@ -1,6 +1,6 @@
 from lab.scenarios.fields import FILE_DIRECTORY_FILE, FILE_LIST_DIRECTORY
 from lab.scenarios.model import ANY_NAME
-from lab.scenarios.script import Script, scenario
+from lab.scenarios.script import Notify, Script, scenario
 
 FOLDERS = (("private", "700"), ("blind", "711"))  # may not be entered; may, but not listed
 
@@ -33,7 +33,7 @@ def not_listed(s: Script) -> None:
             note=f"open {folder} to list it, which is not allowed",
         )
     of_owner = owner.open_directory()
-    heard = of_owner.notify(ANY_NAME, tree=True)
+    heard: Notify = of_owner.notify(ANY_NAME, tree=True)
     heard.interim()
     of_stranger = stranger.open_directory()
     parked = of_stranger.notify(ANY_NAME, tree=True)
@@ -47,6 +47,15 @@ def not_listed(s: Script) -> None:
             owner.rename(f"{folder}\\secret", f"{folder}\\renamed")
             owner.delete(f"{folder}\\renamed")
             s.still(parked, 0.2, rule="names in a directory that this user may not list")
-            heard = of_owner.collect(ANY_NAME, tree=True, first=heard)
+            rest = of_owner.collect(ANY_NAME, tree=True, first=heard)
+            rest.records(
+                [
+                    ("RENAMED_OLD_NAME", f"{folder}\\secret"),
+                    ("RENAMED_NEW_NAME", f"{folder}\\renamed"),
+                    ("REMOVED", f"{folder}\\renamed"),
+                ],
+                rule="its owner may know",
+            )
+            heard = rest
     owner.create_file("public\\sentinel")
     parked.final().records([("ADDED", "public\\sentinel")], rule="nothing but the sentinel")
