@@ -42,6 +42,7 @@ _WRITING: Final = int(
     | AccessMask.GENERIC_ALL
     | AccessMask.GENERIC_WRITE
 )
+_MUST_EXIST: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OVERWRITE})
 _READING: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF})
 _MAXIMUM_ALLOWED: Final = int(AccessMask.MAXIMUM_ALLOWED)
 _ATTRIBUTES: Final = 0x00007FB7  # what [MS-FSCC] 2.6 allows a client to send
@@ -102,6 +103,8 @@ def create(request: Request) -> Outcome:
 
 def _look_for_nobody(store: Store, body: wire.CreateRequest) -> Outcome:
     """A session that turned anonymous keeps what is open, and learns no more than what is there."""
+    if body.create_disposition not in _MUST_EXIST:
+        raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
     wanted = OpenRequest(body.name, AccessMask.FILE_READ_ATTRIBUTES)
 
     def work() -> None:

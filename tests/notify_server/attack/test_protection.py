@@ -271,6 +271,7 @@ def test_who_turns_into_nobody_keeps_what_is_open_and_gets_no_more() -> None:
     assert nobody(talk, talk.session_id).status == 0
     assert talk.call(READ, read_body(file_id, 0, 1)).status == 0xC0000011, "the end of file"
     assert talk.call(CREATE, create_body("other")).status == ACCESS_DENIED
+    assert talk.call(CREATE, create_body("absent")).status == 0xC0000034
     assert talk.call(CREATE, create_body("new", disposition=2)).status == ACCESS_DENIED
     assert "new" not in world.store.nodes
     name = "g".encode("utf-16-le")
