@@ -16,7 +16,7 @@
     match = "sub\\\\\\\\file2"              # regular expression, found in the reason
     reason = "..."
     link = "..."
-    sometimes = false                   # true: may also pass
+    sometimes = false                   # true: comes and goes; a pass, too, is the deviation
 
     [[deviation]]
     scenario = "*"
@@ -33,6 +33,8 @@ its `[unsupported]`, unless it has one. A flavour without a file has those of it
 
 A cell whose verdict a deviation explains becomes a *known deviation*; one that passes in spite of
 its deviation is an *unexpected pass*, which is an error. A new way to fail is no known deviation.
+One that comes and goes makes its cell a known deviation every time, so that runs can be compared;
+what was observed stands beside it.
 """
 
 from __future__ import annotations
@@ -153,7 +155,14 @@ class Deviations:
 
     def _judge_pass(self, scenario: str, verdict: Verdict) -> Verdict:
         for entry in self.entries:
-            if entry.scenario == scenario and entry.outcome and not entry.sometimes:
+            if entry.scenario == scenario and entry.outcome and entry.sometimes:
+                return replace(
+                    verdict,
+                    outcome=Outcome.KNOWN_DEVIATION,
+                    reason=f"{entry.reason} (not this time: it passed)",
+                    link=entry.link,
+                )
+            if entry.scenario == scenario and entry.outcome:
                 return replace(
                     verdict,
                     outcome=Outcome.UNEXPECTED_PASS,

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.scenarios.model import Scenario
+from lab.verdicts.deviations import Deviation
 from lab.verdicts.matrix import Cell, Matrix
 from lab.verdicts.run import Column, ProgressCallback, run_matrix, save
 from lab.verdicts.verdict import Outcome
@@ -32,7 +33,11 @@ def run_rounds(
 ) -> Matrix:
     """The matrix of so many rounds; `columns(folder)` gives those of one round."""
     if rounds == 1:
-        return run_matrix(columns(folder), scenarios, folder, progress, whole)
+        matrix = run_matrix(columns(folder), scenarios, folder, progress, whole)
+        once = {server: _always(entries) for server, entries in (matrix.stale or {}).items()}
+        matrix = replace(matrix, stale=once)
+        save(matrix)
+        return matrix
     done: list[Matrix] = []
     while len(done) < rounds and not (done and done[-1].partial):
         into = folder / FOLDER / str(len(done) + 1)
@@ -41,6 +46,11 @@ def run_rounds(
     merged = merge(done, folder)
     save(merged)
     return merged
+
+
+def _always(entries: Sequence[Deviation]) -> tuple[Deviation, ...]:
+    """Without those that come and go: one run that did not show them says nothing."""
+    return tuple(entry for entry in entries if not entry.sometimes)
 
 
 def merge(rounds: Sequence[Matrix], folder: Path) -> Matrix:

@@ -80,3 +80,12 @@ def test_a_deviation_seen_in_one_round_is_not_stale(runner: Runner) -> None:
     matrix = run(runner, behaves, fails)
     assert matrix.stale == {"samba": (never,)}
     assert matrix.cell("C1", "samba").verdict.as_expected
+
+
+def test_one_round_says_nothing_of_what_comes_and_goes(runner: Runner) -> None:
+    rare = Deviation("C1", "it enumerates", "https://x", FAIL, match="ENUM_DIR", sometimes=True)
+    runner.deviations = Deviations((rare,))
+    assert run(runner, behaves).stale == {"samba": ()}
+    kept = json.loads((runner.folder / "matrix.json").read_text())
+    assert kept["stale_deviations"] == {"samba": []}
+    assert run(runner, behaves, behaves).stale == {"samba": (rare,)}

@@ -59,3 +59,4 @@ def not_listed(s: Script) -> None:
             heard = rest
     owner.create_file("public\\sentinel")
     parked.final().records([("ADDED", "public\\sentinel")], rule="nothing but the sentinel")
+    heard.final().records([("ADDED", "public\\sentinel")], rule="its owner may know")
