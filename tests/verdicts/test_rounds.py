@@ -88,4 +88,5 @@ def test_one_round_says_nothing_of_what_comes_and_goes(runner: Runner) -> None:
     assert run(runner, behaves).stale == {"samba": ()}
     kept = json.loads((runner.folder / "matrix.json").read_text())
     assert kept["stale_deviations"] == {"samba": []}
+    runner.folder = runner.folder / "repeated"
     assert run(runner, behaves, behaves).stale == {"samba": (rare,)}
