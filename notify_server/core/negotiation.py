@@ -111,18 +111,23 @@ def _negotiate_contexts(connection: Connection, body: NegotiateRequest) -> list[
     if HashAlgorithm.SHA_512 not in parse_preauth_capabilities(preauth):
         raise StatusError(NtStatus.STATUS_SMB_NO_PREAUTH_INTEGRITY_HASH_OVERLAP)
     answers = [preauth_context(HashAlgorithm.SHA_512, connection.server.random(_SALT_SIZE))]
+    # Settled only when every context was understood: a NEGOTIATE that fails leaves nothing behind
+    # for the one that the client may send next, in another dialect perhaps.
+    cipher: int | None = None
     ciphers = by_type.get(NegotiateContextType.SMB2_ENCRYPTION_CAPABILITIES)
     if ciphers is not None and config.encryption is not Encryption.OFF:
-        connection.cipher = _first_common(config.ciphers, parse_algorithms(ciphers))
-        answers.append(cipher_context(connection.cipher or 0))
-    connection.signing_algorithm = SigningAlgorithm.AES_CMAC
+        cipher = _first_common(config.ciphers, parse_algorithms(ciphers))
+        answers.append(cipher_context(cipher or 0))
+    algorithm: int = SigningAlgorithm.AES_CMAC
     signing = by_type.get(NegotiateContextType.SMB2_SIGNING_CAPABILITIES)
     if signing is not None:
         # The client's order decides (3.3.5.4); with nothing in common AES-CMAC stays.
         chosen = _first_common(parse_algorithms(signing), config.signing_algorithms)
         if chosen is not None:
-            connection.signing_algorithm = chosen
+            algorithm = chosen
             answers.append(signing_context(chosen))
+    connection.cipher = cipher
+    connection.signing_algorithm = algorithm
     return answers
 
 

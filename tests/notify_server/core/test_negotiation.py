@@ -109,6 +109,18 @@ def test_contexts_that_are_wrong(contexts: bytes, count: int, status: int) -> No
     assert talk.call(NEGOTIATE, rewritten(talk, contexts, count), credits=1).status == status
 
 
+def test_a_negotiate_that_failed_settles_nothing_for_the_next() -> None:
+    """Found by the fuzzer: the cipher of a refused 3.1.1 stayed, and 2.1 has no keys for it."""
+    talk = World().talk(0x0311, ciphers=(2,))
+    body = bytearray(talk.negotiate_body())
+    struct.pack_into("<H", body, len(body) - 4, 300)  # the last context's count lies
+    assert talk.call(NEGOTIATE, bytes(body), credits=1).status == 0xC000000D
+    talk.dialect, talk.algorithm = 0x0210, 0  # and signs with HMAC-SHA256 again
+    talk.negotiate()
+    assert talk.log_on().status == 0
+    assert talk.connect_tree().status == 0
+
+
 def test_a_second_negotiate_ends_the_connection() -> None:
     talk = World().talk()
     talk.negotiate()
