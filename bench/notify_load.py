@@ -7,6 +7,7 @@ mounted below /shares, so that "a change on the server's disk" is a system call 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import secrets
@@ -26,6 +27,7 @@ from lab.scenarios.model import Command, NtStatus
 OK = NtStatus.STATUS_SUCCESS
 ENUM_DIR = NtStatus.STATUS_NOTIFY_ENUM_DIR
 FILE_NAME = 1
+SETTLE_SECONDS = 60
 
 
 class Place:
@@ -59,6 +61,38 @@ def say(**result: object) -> None:
     print(json.dumps(result), flush=True)
 
 
+def settle(here: Place, clients: list[Client], handles: list[bytes]) -> None:
+    """Changes until every watch has told of one; nothing is measured before.
+
+    smbd sends the interim response before its notifyd has the first watch of a handle armed, so a
+    change right behind it may go unseen. Afterwards all is armed; what was buffered meanwhile is
+    taken by the next `park`.
+    """
+    waiting = dict(enumerate(zip(clients, handles, strict=True)))
+    for client, handle in waiting.values():
+        client.park(handle, FILE_NAME)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    for attempt in itertools.count():
+        (here.folder / f"settle{attempt}").touch()
+        time.sleep(0.2)
+        sockets = [client.socket for client, _ in waiting.values()]
+        poll = select.poll()
+        for each in sockets:
+            poll.register(each, select.POLLIN)
+        ready = {fd for fd, _ in poll.poll(0)}
+        for number, (client, _) in list(waiting.items()):
+            if client.socket.fileno() in ready:
+                client.expect(OK)
+                del waiting[number]
+        if not waiting:
+            break
+        if time.monotonic() > deadline:
+            raise LoadError(f"{len(waiting)} watches tell of no change in {SETTLE_SECONDS} s")
+    for each_file in here.folder.glob("settle*"):
+        each_file.unlink()
+    time.sleep(0.2)
+
+
 # -- latency --------------------------------------------------------------------------------------
 
 
@@ -67,6 +101,7 @@ def disk_latency(given: argparse.Namespace) -> None:
     with place(given) as here:
         client = here.client()
         handle = client.open_directory(here.name)
+        settle(here, [client], [handle])
         path = str(here.folder / "file")
         samples = []
         for turn in range(given.n):
@@ -86,6 +121,7 @@ def smb_latency(given: argparse.Namespace) -> None:
     with place(given) as here:
         watcher, other = here.client(), here.client()
         handle = watcher.open_directory(here.name)
+        settle(here, [watcher], [handle])
         samples = []
         for turn in range(given.n):
             watcher.park(handle, FILE_NAME)
@@ -146,19 +182,22 @@ def fan_out(given: argparse.Namespace) -> None:
         by_fd = {client.socket.fileno(): client for client in clients}
         for fd in by_fd:
             poll.register(fd, select.EPOLLIN)
+        settle(here, clients, handles)
         samples = []
         for turn in range(given.n):
             for client, handle in zip(clients, handles, strict=True):
                 client.park(handle, FILE_NAME)
-            waiting = set(by_fd)
+            waiting = len(clients)
             start = time.perf_counter_ns()
             (here.folder / f"file{turn}").touch()
             while waiting:
-                for fd, _ in poll.poll(30):
-                    by_fd[fd].expect(OK)
-                    waiting.discard(fd)
-                last = time.perf_counter_ns()
-            samples.append((last - start) / 1e6)
+                ready = poll.poll(30)
+                if not ready:
+                    raise LoadError(f"{waiting} of {given.watchers} watches say nothing for 30 s")
+                for fd, _ in ready:
+                    by_fd[fd].expect_at_once(OK)
+                waiting -= len(ready)
+            samples.append((time.perf_counter_ns() - start) / 1e6)
         say(samples=samples)
 
 

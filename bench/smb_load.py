@@ -106,6 +106,13 @@ class Client:
             raise LoadError(f"expected {wanted.name}, got 0x{status:08X}")
         return reply
 
+    def expect_at_once(self, wanted: NtStatus) -> None:
+        """The one response that is there, in one system call: for loads that take thousands."""
+        data = self.socket.recv(65536)
+        (status,) = STATUS.unpack_from(data, 4 + 8)
+        if status != wanted or len(data) != 4 + int.from_bytes(data[:4], "big"):
+            raise LoadError(f"expected one {wanted.name}, got 0x{status:08X}, {len(data)} bytes")
+
     # -- what the loads do ----------------------------------------------------------------------
 
     def open_directory(self, path: str) -> bytes:
