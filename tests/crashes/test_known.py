@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.crashes import known
 from lab.crashes.model import Crash, Frame, Kind
+from lab.crashes.parse import find_crashes
 from lab.errors import UsageError
 
 CRASH = Crash(
@@ -68,3 +70,12 @@ def test_what_is_not_as_documented_is_refused(table: dict[str, str], tmp_path: A
 def test_the_projects_own_list_is_read() -> None:
     for entry in known.load():
         assert entry.link.startswith(("https://", "docs/"))
+
+
+def test_the_fault_of_one_debian_kernel_is_known() -> None:
+    console = (Path(__file__).parent / "recorded/smb2-open.txt").read_text()
+    (item,) = known.identify(find_crashes(console), known.load())
+    assert item.known is not None
+    assert "6.12.107" in item.known.reason
+    moved = find_crashes(console.replace("smb2_open+0x1100/", "smb2_open+0x1104/"))
+    assert known.identify(moved, known.load())[0].known is None

@@ -49,6 +49,14 @@ def only(console: str) -> Crash:
             True,
         ),
         (
+            "smb2-open",
+            Kind.BUG,
+            "kernel BUG at lib/list_debug.c:29 in smb2_open:"
+            " list_add corruption. next->prev should be prev, but was <address>",
+            "bug: smb2_open+0x1100 < handle_ksmbd_work+0x169 < process_one_work+0x174",
+            True,
+        ),
+        (
             "null",
             Kind.OOPS,
             "kernel NULL pointer dereference in lab_null",
