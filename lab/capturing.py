@@ -125,9 +125,7 @@ def record(lab: Lab, work: Callable[[str, Path], Matrix | None]) -> Captured:
             raise
         told = recorder.stop()
         data = recorder.fetch()
-        decoded = tshark.decode(
-            lambda argv: node.run(argv, deadline=DECODE_DEADLINE_S), PATH, SMB_PORT
-        )
+        decoded = tshark.decode(tshark.on_node(node, DECODE_DEADLINE_S), PATH, SMB_PORT)
     played = matrix is not None
     if matrix is None:
         matrix = by_hand(server, folder, began)

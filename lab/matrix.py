@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from lab.backends import is_ksmbd
 from lab.crashes.kernel import kernel_of
 from lab.engine.sdk import container_info
 from lab.errors import LabFailed
+from lab.evidence import tshark
 from lab.evidence.capture import Recorder
 from lab.evidence.column import ColumnEvidence
 from lab.nodes.model import Completed, Node, NodeError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lab.session import Lab
 
 ACT_DEADLINE_S = 10.0
-DECODE_DEADLINE_S = 60.0
+DECODE_DEADLINE_S = 180.0  # on a busy machine; 2 s on one that is not
 PROBE_TIMEOUT_S = 2.0
 CLIENT_ARGV = ("python3", "-m", "lab.client")
 
@@ -132,8 +133,18 @@ def active(lab: Lab) -> str:
     return name
 
 
-def column(lab: Lab, name: str, *, through_front: bool, recorded_in: Path | None) -> Column:
-    """One server's column; its capture goes below `recorded_in`, None: none is taken."""
+def column(
+    lab: Lab,
+    name: str,
+    *,
+    through_front: bool,
+    recorded_in: Path | None,
+    port: int | None = None,
+) -> Column:
+    """One server's column; its capture goes below `recorded_in`, None: none is taken.
+
+    `port`: of a second instance of the server in its container.
+    """
     target = container_target(
         name,
         lab.settings,
@@ -141,6 +152,7 @@ def column(lab: Lab, name: str, *, through_front: bool, recorded_in: Path | None
         accelerator=lab.accelerator,
         through_front=through_front,
     )
+    target = replace(target, port=port) if port else target
     return Column(
         target,
         ContainerServer(lab, name, backend(lab.engine, lab.paths, name), target.scale),
@@ -166,7 +178,7 @@ def _recording(lab: Lab, target: Target, folder: Path) -> ColumnEvidence:
         target.port,
         folder,
         recorder,
-        lambda argv: client.run(argv, deadline=DECODE_DEADLINE_S),
+        tshark.on_node(client, DECODE_DEADLINE_S),
     )
 
 

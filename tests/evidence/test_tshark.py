@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from lab.evidence import column, tshark
 from lab.evidence.pdu import ALL_FF, Notify, Record, TcpEvent
 from lab.evidence.tshark import SessionKey, TsharkError
-from lab.nodes.model import Completed
+from lab.nodes.model import Completed, DeadlineExceeded
 from tests.evidence.material import CAPTURES, NAMES, PORT, VERSIONS, decoded, pdml, pdus
 
 needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
@@ -142,3 +143,41 @@ def test_a_field_that_this_tshark_lacks_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tshark, "FIELDS", (*tshark.FIELDS, "smb2.no_such_field"))
     with pytest.raises(TsharkError, match=r"smb2\.no_such_field"):
         tshark.decode(tshark.run_here, str(CAPTURES / "samba-explorer.pcap"), PORT)
+
+
+class Here:
+    """This machine as a node; or one on which nothing ever ends."""
+
+    def __init__(self, busy: bool = False) -> None:
+        self.busy = busy
+        self.said = 0
+
+    def run(self, argv: Sequence[str], *, deadline: float) -> Completed:
+        if self.busy:
+            raise DeadlineExceeded("client", argv, deadline)
+        done = tshark.run_here(argv)
+        self.said += len(done.stdout)
+        return done
+
+
+@needs_tshark
+def test_on_a_node_what_nobody_reads_is_left_out_there() -> None:
+    node, path = Here(), str(CAPTURES / "samba-explorer.pcap")
+    slim = tshark.decode(tshark.on_node(node, 60), path, PORT)
+    assert slim == tshark.decode(tshark.run_here, path, PORT)
+    whole = tshark.run_here(tshark.argv(path, PORT)).stdout
+    assert node.said < 0.6 * len(whole)
+
+
+@needs_tshark
+def test_on_a_node_too_a_tshark_that_fails_is_an_error() -> None:
+    with pytest.raises(TsharkError, match="tshark failed"):
+        tshark.decode(tshark.on_node(Here(), 60), "/absent.pcap", PORT)
+
+
+def test_a_decoding_that_does_not_end_tells_no_keys() -> None:
+    keys = [SessionKey(1, b"0123456789abcdef")]
+    with pytest.raises(TsharkError, match=r"^tshark did not end within 60 s\n") as caught:
+        tshark.decode(tshark.on_node(Here(busy=True), 60), "x.pcap", PORT, keys)
+    assert caught.value.__suppress_context__
+    assert "--no-capture" in str(caught.value.remedy)
