@@ -113,6 +113,7 @@ class MemoryStore:
 
     def __init__(self, feed: MemoryFeed) -> None:
         self.feed = feed
+        self.serial_number = 0x1234
         self.nodes: dict[str, Node] = {"": Node(1, is_directory=True)}
         self.handles: set[MemoryHandle] = set()
         self._number = 1
@@ -334,7 +335,7 @@ class MemoryStore:
 
     def volume(self) -> Volume:
         attributes = FileSystemAttributes.FILE_CASE_PRESERVED_NAMES
-        return Volume("MEM", 0x1234, 1, 1000, 500, 8, 512, 255, "NTFS", attributes)
+        return Volume("MEM", self.serial_number, 1, 1000, 500, 8, 512, 255, "NTFS", attributes)
 
     def watch(self, handle: Any, tree: bool) -> str:
         live = self._live(handle)

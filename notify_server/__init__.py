@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from notify_server.aio.server import NotifyServer, Options, ShareOptions
+    from notify_server.aio.server import NotifyServer, Options
+    from notify_server.aio.shares import ShareOptions
 
 __all__ = ["NotifyServer", "Options", "ShareOptions"]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from notify_server.aio.config_file import read_config, read_password
-from notify_server.aio.server import NotifyServer, Options, ShareOptions
+from notify_server.aio.server import NotifyServer, Options
 from notify_server.aio.settings import (
     BOUND_TYPES,
     LEVELS,
@@ -25,6 +25,7 @@ from notify_server.aio.settings import (
     address,
     dotted,
 )
+from notify_server.aio.shares import ShareOptions
 from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Encryption
 from notify_server.fs.sources import KINDS

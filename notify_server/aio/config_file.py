@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from notify_server.aio.server import ShareOptions
 from notify_server.aio.settings import BOUND_TYPES, LEVELS, Command, CommandError, address, dotted
+from notify_server.aio.shares import ShareOptions
 from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Encryption
 from notify_server.fs.access import Credentials
@@ -32,6 +32,7 @@ _SHARE: Final[dict[str, type]] = {
     "read_only": bool,
     "notify": bool,
     "encrypt": bool,
+    "may_hang": bool,
 }
 _USER: Final[dict[str, type]] = {
     "password_file": str,

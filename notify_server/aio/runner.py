@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from resource import RUSAGE_THREAD, getrusage
-from time import perf_counter, time
+from time import monotonic, perf_counter, time
 from typing import Final
 
+from notify_server.aio.workers import Workers
 from notify_server.core.outcome import Job, JobResult, run
+from notify_server.fs.api import Store
 from notify_server.wire.status import NtStatus, StatusError
 
 log: Final = logging.getLogger("notify_server.jobs")
@@ -19,6 +20,9 @@ log: Final = logging.getLogger("notify_server.jobs")
 _SLOW: Final = 0.005  # seconds that a light job may take before the store counts as slow
 _LEAST_THREADS: Final = 2
 _CAUTIOUS: Final = 1.0  # seconds for which light jobs then go to threads as well
+_PATIENCE: Final = 5.0  # seconds for jobs under way when the server stops
+
+_Done = Callable[[JobResult, float], None]
 
 
 class _Share:
@@ -29,16 +33,16 @@ class _Share:
     def __init__(self) -> None:
         self.running = 0
         self.held = False
-        self.waiting: deque[tuple[Job, Callable[[JobResult, float], None]]] = deque()
+        self.waiting: deque[tuple[Job, _Done]] = deque()
 
 
-class ThreadRunner:
+class Lane:
     """Runs light jobs on the spot while the store is quick, everything else in threads.
 
     A light job is a few metadata calls that the kernel answers from memory in microseconds; a
-    thread would cost more than they do. A store that once was slow (a disk that spins up, a
-    network below) loses that trust for a while. With `inline=False` it never has it;
-    `always` runs every job on the spot.
+    thread would cost more than they do. A store that once was slow (a disk that spins up) loses
+    that trust for a while. With `inline=False` it never has it. In a thread each job is followed
+    by `behind`.
 
     A connection has half of the threads at most, so that its jobs, should they block, leave room
     for those of others. While its client does not read (`hold`), it has none: answers that
@@ -52,22 +56,20 @@ class ThreadRunner:
         *,
         threads: int = 8,
         inline: bool = True,
-        always: bool = False,
+        behind: Callable[[], None] | None = None,
     ) -> None:
         self._loop = loop
         self._after = after
         self._inline = inline
-        self._always = always
+        self._behind = behind
         self._cautious_until = 0.0
         threads = max(threads, _LEAST_THREADS)
         self._most = threads // 2
         self._shares: dict[object, _Share] = {}
-        self._pool = ThreadPoolExecutor(threads, "notify-job")
+        self._workers = Workers(threads, "notify-job")
 
-    def submit(self, job: Job, done: Callable[[JobResult, float], None]) -> JobResult | None:
+    def submit(self, job: Job, done: _Done) -> JobResult | None:
         """Do the job now and return its result, or have `done` called when a thread did it."""
-        if self._always:
-            return _run(job)
         if job.light and self._inline:
             started = perf_counter()
             if started >= self._cautious_until:
@@ -85,7 +87,7 @@ class ThreadRunner:
                 share.waiting.append((job, done))
                 return None
             share.running += 1
-        self._pool.submit(self._in_thread, job, done)
+        self._work(job, done)
         return None
 
     def hold(self, owner: object) -> None:
@@ -113,20 +115,23 @@ class ThreadRunner:
     def _begin(self, owner: object, share: _Share) -> None:
         while share.waiting and not share.held and share.running < self._most:
             share.running += 1
-            self._pool.submit(self._in_thread, *share.waiting.popleft())
+            self._work(*share.waiting.popleft())
         if not share.running and not share.waiting and not share.held:
             del self._shares[owner]
 
-    def _in_thread(self, job: Job, done: Callable[[JobResult, float], None]) -> None:
+    def _work(self, job: Job, done: _Done) -> None:
+        self._workers.submit(lambda: self._in_thread(job, done))
+
+    def _in_thread(self, job: Job, done: _Done) -> None:
         result = _run(job)
+        if self._behind is not None:
+            self._behind()
         try:
             self._loop.call_soon_threadsafe(self._finished, job, done, result)
         except RuntimeError:
             log.debug("a job ended after the event loop")
 
-    def _finished(
-        self, job: Job, done: Callable[[JobResult, float], None], result: JobResult
-    ) -> None:
+    def _finished(self, job: Job, done: _Done, result: JobResult) -> None:
         share = self._shares.get(job.owner)
         if share is not None:
             share.running -= 1
@@ -134,9 +139,60 @@ class ThreadRunner:
         done(result, time())
         self._after()
 
-    def close(self) -> None:
-        """Wait for the jobs under way; those that were not begun are dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, seconds: float) -> int:
+        """Wait for the jobs under way; how many are under way still after that."""
+        return self._workers.close(seconds)
+
+
+class ThreadRunner:
+    """Each job in the lane of its store, or in the common one. `core.server.Runner`.
+
+    Stores whose files may hang have a lane each, and never run where the loop does: a call that
+    does not come back costs those who use that store, and nobody else. `always` runs every job
+    on the spot.
+    """
+
+    def __init__(
+        self, common: Lane, lanes: Mapping[Store, Lane] | None = None, *, always: bool = False
+    ) -> None:
+        self._common = common
+        self._lanes = dict(lanes or {})
+        self._every = (common, *self._lanes.values())
+        self._always = always
+
+    def submit(self, job: Job, done: _Done) -> JobResult | None:
+        """Do the job now and return its result, or have `done` called when a thread did it."""
+        if self._always:
+            return _run(job)
+        if self._lanes and job.store is not None:
+            return self._lanes.get(job.store, self._common).submit(job, done)
+        return self._common.submit(job, done)
+
+    def hold(self, owner: object) -> None:
+        """Begin no more jobs of this connection: its client does not read."""
+        for lane in self._every:
+            lane.hold(owner)
+
+    def release(self, owner: object) -> None:
+        """The client reads again."""
+        for lane in self._every:
+            lane.release(owner)
+
+    def forget(self, owner: object) -> None:
+        """The connection is gone: what it waits for is not begun any more."""
+        for lane in self._every:
+            lane.forget(owner)
+
+    def close(self) -> int:
+        """Wait for the jobs under way, but not for ever; those that were not begun are dropped.
+
+        How many hang: what they use must not be taken from them.
+        """
+        deadline = monotonic() + _PATIENCE
+        hang = sum(lane.close(max(0.0, deadline - monotonic())) for lane in self._every)
+        if hang:
+            log.warning("a file system hangs: %d jobs are left behind", hang)
+        return hang
 
 
 def _run(job: Job) -> JobResult:

@@ -19,16 +19,14 @@ from time import time
 from typing import Final, Self, TextIO
 
 from notify_server.aio.protocol import SmbProtocol
-from notify_server.aio.runner import ThreadRunner
+from notify_server.aio.runner import Lane, ThreadRunner
+from notify_server.aio.shares import OpenShares, ShareOptions, open_shares
 from notify_server.aio.trace import Tracer
 from notify_server.auth.ntlm import nt_hash
-from notify_server.core.config import Bounds, Config, Encryption, Share, share_table
+from notify_server.core.config import Bounds, Config, Encryption, share_table
 from notify_server.core.server import Server
 from notify_server.fs.access import Credentials
-from notify_server.fs.api import Feed, FeedBounds
-from notify_server.fs.local import LocalStore
-from notify_server.fs.opens import OpenFiles
-from notify_server.fs.sources import open_feed
+from notify_server.fs.api import FeedBounds
 from notify_server.notify.table import Bounds as WatchBounds
 
 log: Final = logging.getLogger("notify_server")
@@ -38,16 +36,6 @@ _NOT_TRACING: Final = contextlib.nullcontext()
 _STOP_SECONDS: Final = 5.0
 _BACKLOG: Final = 1024
 _FEED_PAUSE: Final = 1.0  # seconds without reading a feed that failed
-
-
-@dataclass(frozen=True, slots=True)
-class ShareOptions:
-    """A share: its directory, and how it differs from others."""
-
-    path: str | os.PathLike[str]
-    read_only: bool = False
-    notify: bool = True
-    encrypt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +68,23 @@ class Hub:
     """What the connections of a running server share on the asyncio side."""
 
     def __init__(
-        self, config: Config, feed: Feed, options: Options, loop: asyncio.AbstractEventLoop
+        self, config: Config, opened: OpenShares, options: Options, loop: asyncio.AbstractEventLoop
     ) -> None:
-        self.feed = feed
+        self.feed = opened.feed
+        threads = options.threads
+        lanes = {
+            store: Lane(loop, self.flush, threads=threads, inline=False, behind=behind)
+            for store, behind in opened.apart.items()
+        }
         self.runner = ThreadRunner(
-            loop,
-            self.flush,
-            threads=options.threads,
-            inline=options.inline_jobs,
+            Lane(loop, self.flush, threads=threads, inline=options.inline_jobs),
+            lanes,
             # Where everything is traced, everything runs where the trace is.
             always=options.trace is not None,
         )
-        self.core = Server(config, feed, self.runner, secrets.token_bytes, options.watch_bounds)
+        self.core = Server(
+            config, self.feed, self.runner, secrets.token_bytes, options.watch_bounds
+        )
         self.read_buffer = memoryview(bytearray(_READ_BUFFER))
         self.write_limit = 4 * config.bounds.frame + (1 << 24)
         self.protocols: set[SmbProtocol] = set()
@@ -176,8 +169,8 @@ class Hub:
             if timer is not None:
                 timer.cancel()
         self.loop.remove_reader(self.feed.fileno())
-        await self.loop.run_in_executor(None, self.runner.close)
-        self.feed.close()
+        if not await self.loop.run_in_executor(None, self.runner.close):
+            self.feed.close()
 
 
 class NotifyServer:
@@ -225,22 +218,10 @@ class NotifyServer:
     async def start(self) -> None:
         """Open the shares and listen."""
         options = self.options
-        roots = [os.fspath(share.path) for share in self._shares.values()]
-        feed = open_feed(options.watch_source, options.feed_bounds, roots)
-        files = OpenFiles()
+        opened = open_shares(self._shares, options.watch_source, options.feed_bounds)
         try:
-            shares = [
-                Share(
-                    name,
-                    LocalStore(os.fspath(share.path), feed, files, label=name),
-                    read_only=share.read_only,
-                    notify=share.notify,
-                    encrypt=share.encrypt,
-                )
-                for name, share in self._shares.items()
-            ]
             config = Config(
-                shares=share_table(*shares),
+                shares=share_table(*opened.shares),
                 users=self._users,
                 server_guid=uuid.uuid4().bytes_le,
                 server_name=options.server_name,
@@ -256,9 +237,9 @@ class NotifyServer:
                 bounds=options.bounds,
             )
             loop = asyncio.get_running_loop()
-            hub = Hub(config, feed, options, loop)
+            hub = Hub(config, opened, options, loop)
         except BaseException:
-            feed.close()
+            opened.feed.close()
             raise
         self._hub = hub
         try:
@@ -268,7 +249,7 @@ class NotifyServer:
         except BaseException:
             await hub.stop()
             raise
-        log.info("listening address=%s:%d watch_source=%s", *self.address, feed.name)
+        log.info("listening address=%s:%d watch_source=%s", *self.address, hub.feed.name)
 
     async def stop(self) -> None:
         """Stop listening, tell the clients, close everything."""

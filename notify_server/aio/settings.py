@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from notify_server.aio.server import ShareOptions
+from notify_server.aio.shares import ShareOptions
 from notify_server.core.config import Bounds
 from notify_server.fs.api import FeedBounds
 from notify_server.notify.table import Bounds as WatchBounds

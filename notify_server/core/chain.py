@@ -217,6 +217,8 @@ class Chain:
             result = None
         else:
             job.owner = self.connection
+            if request.tree is not None:
+                job.store = request.tree.share.store
             result = self.connection.server.runner.submit(job, done)
         if result is None:
             if self.connection.in_flight is None:

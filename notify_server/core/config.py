@@ -83,6 +83,8 @@ class Share:
     notify: bool = True
     """Without it CHANGE_NOTIFY is answered STATUS_NOT_IMPLEMENTED."""
     encrypt: bool = False
+    may_hang: bool = False
+    """Calls of its store may never come back: none is made where the core runs."""
 
     @property
     def maximal_access(self) -> AccessMask:

@@ -40,11 +40,14 @@ def change_notify(request: Request) -> Outcome:
         raise StatusError(NtStatus.STATUS_NOT_IMPLEMENTED)
     if not request.is_last:
         raise StatusError(NtStatus.STATUS_INTERNAL_ERROR)
+    tree = bool(body.flags & _WATCH_TREE)
+    if tree and request.valid_tree.share.may_hang and _sees(request, opened) is not None:
+        # Who may see which directory would have to be asked for each change, and not here.
+        raise StatusError(NtStatus.STATUS_NOT_IMPLEMENTED)
     if opened.watch_key is not None:
         return _arm(request, opened, body, opened.watch_key)
     if opened.turn is not None:
         return Wait(opened.turn, lambda _: change_notify(request))
-    tree = bool(body.flags & _WATCH_TREE)
 
     def then(key: str) -> Outcome:
         opened.watch_key = key

@@ -235,7 +235,7 @@ def _answers(
     if wire.SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST in body.contexts:
         answers.append((wire.SMB2_CREATE_QUERY_MAXIMAL_ACCESS_REQUEST, _MXAC.pack(0, maximal)))
     if wire.SMB2_CREATE_QUERY_ON_DISK_ID in body.contexts:
-        disk_id = _QFID.pack(attributes.index_number, opened.store.volume().serial_number)
+        disk_id = _QFID.pack(attributes.index_number, opened.store.serial_number)
         answers.append((wire.SMB2_CREATE_QUERY_ON_DISK_ID, disk_id))
     return answers
 

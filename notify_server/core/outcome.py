@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from notify_server.fs.api import Store
 from notify_server.wire.status import NtStatus, StatusError
 
 
@@ -41,13 +42,15 @@ class Job:
 
     `light` work is a few system calls on metadata and may run where the core runs; the rest
     (data, whole directories, flushes) never does. Without `then`, `work` returns the Reply.
-    `owner` is the connection that asked, for runners that keep one from taking all threads.
+    `owner` is the connection that asked, for runners that keep one from taking all threads;
+    `store` is the one that it is about, for runners that keep those apart which may hang.
     """
 
     work: Callable[[], Any]
     then: Callable[[Any], Outcome] | None = None
     light: bool = True
     owner: object = None
+    store: Store | None = None
     failed: Callable[[], None] | None = None
     """Called where the core runs, instead of `then`, if the job ended with an error."""
 

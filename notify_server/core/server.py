@@ -158,7 +158,7 @@ class Server:
             for done in waiting:
                 done(JobResult(), now)
 
-        done = self.runner.submit(Job(lambda: store.close(handle)), closed)
+        done = self.runner.submit(Job(lambda: store.close(handle), store=store), closed)
         if done is not None:
             closed(done, now)
 

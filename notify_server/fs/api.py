@@ -169,6 +169,10 @@ class Opened(NamedTuple):
 class Store(Protocol):
     """One share."""
 
+    @property
+    def serial_number(self) -> int:
+        """Of its volume; known without asking the file system."""
+
     def open(self, request: OpenRequest) -> Opened:
         """Open, create, overwrite or supersede ([MS-FSA] 2.1.5.1), share modes included."""
 

@@ -34,6 +34,8 @@ class StoreBase:
         self.files = files
         self.resolver = Resolver(self.root_fd)
         self._label = label
+        status = os.fstat(self.root_fd)
+        self.serial_number = (status.st_dev ^ status.st_ino) & 0xFFFFFFFF
 
     def dispose(self) -> None:
         """Give back what the store itself holds open."""

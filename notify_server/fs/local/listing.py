@@ -87,7 +87,7 @@ class Listing(StoreBase):
         sectors = max(1, room.f_frsize // _SECTOR)
         return Volume(
             label=self._label,
-            serial_number=(status.st_dev ^ status.st_ino) & 0xFFFFFFFF,
+            serial_number=self.serial_number,
             creation_time=times.from_ns(birth_time_ns(self.root_fd) or status.st_ctime_ns),
             total_units=room.f_blocks,
             available_units=room.f_bavail,

@@ -32,7 +32,8 @@ from smbprotocol.open import (
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
-from notify_server.aio.server import NotifyServer, Options, ShareOptions
+from notify_server.aio.server import NotifyServer, Options
+from notify_server.aio.shares import ShareOptions
 from notify_server.core.config import Bounds, Encryption
 from notify_server.fs.local import LocalStore
 

@@ -205,7 +205,7 @@ def test_jobs_of_a_connection_that_is_gone_are_not_begun(
             within(3, lambda: len(count) >= 4)
         within(3, lambda: not hub(server).protocols)
         release.set()
-        within(3, lambda: not hub(server).runner._shares)
+        within(3, lambda: not hub(server).runner._common._shares)
         assert len(count) == 4
 
 

@@ -94,6 +94,7 @@ class MemoryStore:
 
     def __init__(self, feed: MemoryFeed) -> None:
         self.feed = feed
+        self.serial_number = 0x1234
         self.nodes: dict[str, Node] = {"": Node(True, 1)}
         self.handles: list[MemoryHandle] = []
         self.fail: dict[str, NtStatus] = {}
@@ -239,7 +240,7 @@ class MemoryStore:
 
     def volume(self) -> Volume:
         attributes = FileSystemAttributes.FILE_CASE_PRESERVED_NAMES
-        return Volume("MEM", 0x1234, 1, 1000, 500, 8, 512, 255, "NTFS", attributes)
+        return Volume("MEM", self.serial_number, 1, 1000, 500, 8, 512, 255, "NTFS", attributes)
 
     def watch(self, handle: MemoryHandle, tree: bool) -> str:
         self._check("watch")
