@@ -29,6 +29,7 @@ COMMAND_MODULES = (
     "status",
     "switch",
     "scenarios",
+    "trace",
     "evidence",
     "capture",
     "torture",
@@ -185,6 +186,7 @@ def _what_to_compare() -> list[str]:
 # (command, argument) -> the words that it may be
 OFFERED: Mapping[tuple[str, str], Callable[[], Sequence[str]]] = {
     ("run-scenarios", "names"): _scenario_words,
+    ("trace", "names"): _scenario_words,
     ("bundle", "scenario"): _scenario_names,
     ("diff", "what"): _what_to_compare,
 }

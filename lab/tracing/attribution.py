@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from lab.evidence.ladder import Ladder, Rung
 from lab.tracing.model import FINAL, INTERIM, REQUEST, UNPLACED, Trace, Tree
@@ -90,12 +91,11 @@ class _Placing:
         """NEGOTIATE and what follows it share one rung."""
         if tree.command not in SETUP_COMMANDS:
             return UNPLACED
-        before = [
-            (at, rung)
-            for at, rung in self._rungs(tree)
-            if rung.stage == "setup" and self._epoch(rung) <= tree.time + self.slack
-        ]
-        return before[-1][0] if before else UNPLACED
+        setups = [(at, rung) for at, rung in self._rungs(tree) if rung.stage == "setup"]
+        if tree.client_port in self.ports:
+            return setups[0][0] if setups else UNPLACED
+        before = [at for at, rung in setups if self._epoch(rung) <= tree.time + self.slack]
+        return before[-1] if before else UNPLACED
 
     def _by_time(self, tree: Tree) -> int:
         if tree.command in SETUP_COMMANDS:
@@ -136,20 +136,28 @@ class _Placing:
 def _aligned(trace: Trace, ladder: Ladder) -> Trace:
     """With the clock of a server that has its own set by what is certain.
 
-    No tree can begin before its request was sent. The trees whose MessageId is known so tell how
-    far the clock is behind at least; if no tree's response then comes too early, that is it.
+    A tree whose MessageId is known begins when its request was sent, or so little later that it
+    does not matter here.
     """
     if trace.clock_error <= CLOCK_S:
         return trace
-    behind = [
-        ladder.began + ladder.rungs[tree.rung].time - tree.time
+    known = sorted(
+        (tree.time, ladder.began + ladder.rungs[tree.rung].time)
         for tree in trace.trees
         if tree.rung != UNPLACED
         and tree.message_id is not None
         and ladder.rungs[tree.rung].stage in (REQUEST, "cancel")
-    ]
-    if not behind:
+    )
+    if not known:
         return trace
-    shift = max(behind)
-    moved = tuple(replace(tree, time=tree.time + shift) for tree in trace.trees)
+    moved = tuple(replace(tree, time=_between(known, tree.time)) for tree in trace.trees)
     return replace(trace, trees=moved, clock_error=CLOCK_S)
+
+
+def _between(known: Sequence[tuple[float, float]], time: float) -> float:
+    """The time on the other clock: straight between two that are known, shifted outside."""
+    for (before, first), (after, last) in pairwise(known):
+        if before <= time <= after and after > before:
+            return first + (time - before) * (last - first) / (after - before)
+    nearest, there = min(known, key=lambda pair: abs(pair[0] - time))
+    return time + there - nearest

@@ -10,7 +10,7 @@ Without the probes (another kernel) a request's command is known from its handle
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from lab.evidence.pdu import STATUS_PENDING, command_name
@@ -95,17 +95,18 @@ _LINE = re.compile(
     r"^\s*(?P<time>\d+\.\d+) \|\s+\d+\)\s+(?P<task>.+?-\d+)\s+\|[^|]*\|  (?P<rest>.*)$"
 )
 _CALL = re.compile(r"^(?P<indent> *)(?P<function>[\w.]+)(?: \[\w+\])?\(\)(?P<open> \{|;)$")
-_EVENT = re.compile(r"^ *\/\* (?P<name>\w+): \([^)]*\) (?P<fields>.*) \*\/$")
+_EVENT = re.compile(r"^(?P<indent> *)\/\* (?P<name>\w+): \([^)]*\) (?P<fields>.*) \*\/$")
 _FIELD = re.compile(r"(\w+)=(\S+)")
+_FORMAT = re.compile(r'fmt="(?:\\?001|\x01)?\d?(?P<text>.*)"')
 
 
-def parse(text: str, clock: float = 0.0) -> list[Tree]:
+def parse(text: str, epoch: Callable[[float], float] = float) -> list[Tree]:
     """The trees of a trace, in the order of their beginning.
 
-    `clock` is what the trace's clock has to be added to be seconds of the epoch.
+    `epoch` makes the trace's time seconds of the epoch.
     """
     trees = [tree for root in _roots(text.splitlines()) for tree in _trees(root)]
-    return [replace(tree, time=tree.time + clock) for tree in sorted(trees, key=_age)]
+    return [replace(tree, time=epoch(tree.time)) for tree in sorted(trees, key=_age)]
 
 
 def _age(tree: Tree) -> float:
@@ -140,7 +141,8 @@ def _roots(lines: Iterable[str]) -> Iterator[_Root]:
         elif task in current:
             event = _EVENT.match(rest)
             if event:
-                _hear(current[task], event["name"], dict(_FIELD.findall(event["fields"])))
+                inside = len(event["indent"]) // 2 - base.get(task, 0)
+                _hear(current[task], event["name"], event["fields"], inside)
     yield from current.values()
 
 
@@ -149,8 +151,15 @@ def _plain(function: str) -> str:
     return function.partition(".")[0]
 
 
-def _hear(root: _Root, name: str, fields: Mapping[str, str]) -> None:
-    """Take what a probe said, if it looked at an SMB2 header at all."""
+def _hear(root: _Root, name: str, said: str, depth: int) -> None:
+    """Take what a probe said inside a call of depth - 1, if it looked at an SMB2 header at all."""
+    fields = dict(_FIELD.findall(said))
+    if name == "log":
+        text = _FORMAT.search(said)
+        caller = [at for at, call in enumerate(root.calls) if call.depth < depth][-1:]
+        if text and caller:
+            root.note(caller[0], f"logs {text['text'].strip()!r}")
+        return
     if name == "port":
         root.client_port = int.from_bytes(int(fields.get("port", "0"), 0).to_bytes(2), "little")
         return

@@ -7,8 +7,10 @@ set before the tracer: all of a kernel's functions would stop an emulated guest 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.errors import LabFailed
@@ -19,6 +21,7 @@ from lab.tracing.model import Trace
 DEADLINE_S = 60.0
 BUFFER_KIB = 8192
 CLOCK_MARKS = 3
+REACH_TRIES = 5
 
 # The request at hand: struct ksmbd_work begins with conn, sess, tcon, request_buf, response_buf.
 # What is read is believed only where the four bytes after the length are SMB2's.
@@ -29,6 +32,8 @@ _PROBES = (
     # conn->transport is followed by name, which takes the module's BTF; struct tcp_transport has
     # its socket after two pointers, struct sock the peer's port at 12.
     "p:lab/port init_smb2_rsp_hdr port=+12(+24(+16(work->conn->transport))):u16",
+    # What is logged shows inside the function that logs it.
+    "p:lab/log _printk fmt=+0($arg1):string",
 )
 
 _COMMON = """
@@ -41,7 +46,7 @@ off() {
     echo nop >$lab/current_tracer
     echo 0 >$lab/events/lab/enable
     rmdir $lab
-    for name in req rsp port; do echo "-:lab/$name" >>$root/kprobe_events; done
+    for name in req rsp port log; do echo "-:lab/$name" >>$root/kprobe_events; done
 } 2>/dev/null
 """
 _ON = """
@@ -98,6 +103,7 @@ class KsmbdTracer:
 
     def start(self) -> None:
         self._on = True  # whatever comes, `stop` looks
+        self._reach()
         done = self._run(_ON, "\n".join(_PROBES) + "\n")
         if done.returncode != 0:
             said = done.error_text.strip() or f"exit code {done.returncode}"
@@ -106,22 +112,35 @@ class KsmbdTracer:
                 "the guest's kernel needs CONFIG_FUNCTION_GRAPH_TRACER, and ksmbd as a module",
             )
         self._probes = set(re.findall(r"^p:lab/(\w+) ", done.text, re.M))
+        self._mark()
+
+    def stop(self) -> Trace:
+        if not self._on:
+            return Trace(self._server)
+        with contextlib.suppress(NodeError):  # a guest that is gone has nothing to switch off
+            self._mark()
+        done = self._run(_OFF)
+        self._on = False
+        if done.returncode != 0:
+            raise NodeError(f"{self._server}: tracing cannot be switched off: {done.error_text}")
+        clock = clock_of(done.text, self._marks)
+        lost = sum(int(number) for number in _LOST.findall(done.text))
+        trees = tuple(function_graph.parse(done.text, clock.epoch))
+        return Trace(self._server, how(self._probes), trees, clock.error, lost)
+
+    def _mark(self) -> None:
         for _ in range(CLOCK_MARKS):
             before = time.time()
             self._node.run(["sh", "-c", _MARK], deadline=DEADLINE_S)
             self._marks.append(Mark(before, time.time()))
 
-    def stop(self) -> Trace:
-        if not self._on:
-            return Trace(self._server)
-        done = self._run(_OFF)
-        self._on = False
-        if done.returncode != 0:
-            raise NodeError(f"{self._server}: tracing cannot be switched off: {done.error_text}")
-        clock, error = clock_of(done.text, self._marks)
-        lost = sum(int(number) for number in _LOST.findall(done.text))
-        trees = tuple(function_graph.parse(done.text, clock))
-        return Trace(self._server, how(self._probes), trees, error, lost)
+    def _reach(self) -> None:
+        """An emulated guest on a busy machine may be too late for the first greeting."""
+        for _ in range(REACH_TRIES - 1):
+            with contextlib.suppress(NodeError):
+                self._node.run(["true"])
+                return
+        self._node.run(["true"])
 
     def _run(self, script: str, input: str = "") -> Completed:
         argv = ["sh", "-c", _COMMON + script]
@@ -139,14 +158,35 @@ def how(probes: set[str]) -> str:
     return words + ". Inlined functions do not show."
 
 
-def clock_of(text: str, marks: list[Mark]) -> tuple[float, float]:
-    """What makes the trace's clock seconds of the epoch, and how far that may be off.
+@dataclass(frozen=True)
+class Clock:
+    """What makes the trace's time seconds of the epoch; `error` is how far that may be off.
 
-    Of several marks the one that was written most quickly; it stands in the middle of its span.
+    `rate`: an emulated guest that was short of processor time while it measured its time stamp
+    counter counts several seconds for one, evenly.
     """
-    written = [float(time) for time in _MARKED.findall(text)][: len(marks)]
-    if not written:
-        return 0.0, float("inf")
-    spans = [(mark.after - mark.before, mark, at) for mark, at in zip(marks, written, strict=False)]
-    width, mark, at = min(spans, key=lambda span: span[0])
-    return (mark.before + mark.after) / 2 - at, width / 2
+
+    offset: float
+    rate: float
+    error: float
+
+    def epoch(self, time: float) -> float:
+        return self.offset + self.rate * time
+
+
+def clock_of(text: str, marks: Sequence[Mark]) -> Clock:
+    """The clock from marks made before and after: of both halves that which was quickest."""
+    written = [float(time) for time in _MARKED.findall(text)]
+    if len(written) != len(marks) or not marks:
+        return Clock(0.0, 1.0, float("inf"))
+    spans = [
+        ((mark.before + mark.after) / 2, at, mark) for mark, at in zip(marks, written, strict=True)
+    ]
+    half = max(1, len(spans) // 2)
+    (here, first, one), (there, last, other) = (
+        min(part, key=lambda span: span[2].after - span[2].before)
+        for part in (spans[:half], spans[-half:])
+    )
+    rate = (there - here) / (last - first) if last - first > 1 else 1.0
+    error = max(one.after - one.before, other.after - other.before) / 2
+    return Clock(here - rate * first, rate, error)

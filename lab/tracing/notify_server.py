@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import takewhile
 
 from lab.tracing.model import FINAL, INTERIM, REQUEST, Call, Tree
 
@@ -24,6 +25,8 @@ NOISE = (
 # A turn without a request that is worth a look.
 _TELLING = re.compile(r".*\.(publish|end_session|finish_parked|disconnect)$")
 _OWN = "aio.trace."
+# Above every request: what cuts the stream of bytes into messages.
+_TRUNK = re.compile(r"core\.connection\.Connection\.(receive|_frame)")
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT")
 _CALL = re.compile(r"^(?P<indent>(?:  )+)(?P<function>\S+)(?: \((?P<where>[^)]*)\))?$")
@@ -143,9 +146,19 @@ def _reduced(block: Block, start: int, end: int, responses: Sequence[Heading]) -
 def _tree(block: Block, heading: Heading, calls: Sequence[Call]) -> Tree:
     return Tree(
         block.time,
-        tuple(calls),
+        _without_trunk(tuple(calls)),
         heading.message_id,
         command=heading.command,
         stage=heading.stage,
         client_port=heading.port,
     )
+
+
+def _without_trunk(calls: tuple[Call, ...]) -> tuple[Call, ...]:
+    """What is inside of the calls that are above every request."""
+    for at, call in enumerate(calls):
+        if call.depth == 0 and _TRUNK.fullmatch(call.function):
+            inside = takewhile(lambda inner: inner.depth > 0, calls[at + 1 :])
+            raised = tuple(replace(inner, depth=inner.depth - 1) for inner in inside)
+            return _without_trunk(raised) if raised else calls
+    return calls

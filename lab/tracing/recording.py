@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,14 +82,31 @@ def write_cell(cell: Path, part: Span, trace: Trace) -> str:
     ladder, trouble = run_folder.read_ladder(cell)
     if ladder is None:
         return f"{part.scenario}: {trouble}, so that its trace has no packets to hang under"
-    slack = BEFORE_S + trace.clock_error
-    mine = trace.between(part.began - slack, part.ended + slack)
-    placed = attribution.place(mine, ladder, part.conns)
+    placed = attribution.place(belonging(trace, part), ladder, part.conns)
     plain = json.dumps(placed.to_json(), ensure_ascii=False, separators=(",", ":"))
     (cell / TRACE).write_text(plain + "\n", "utf-8")
     shown = ladder_text.render(ladder, ladder_text.TERMINAL, text.under(placed, ladder))
     (cell / TRACED_LADDER).write_text(shown, "utf-8")
     return ""
+
+
+def belonging(trace: Trace, part: Span) -> Trace:
+    """The scenario's part of a column's trace: by its connections' ports where they are known.
+
+    What has no port belongs to it by time, which on the server's own clock is the time of those.
+    """
+    times = [tree.time for tree in trace.trees if tree.client_port in part.conns]
+    slack = BEFORE_S + trace.clock_error
+    began = min(times, default=part.began - slack)
+    ended = max(times, default=part.ended + slack)
+    trees = tuple(
+        tree
+        for tree in trace.trees
+        if tree.client_port in part.conns
+        or (tree.client_port == 0 and began <= tree.time <= ended + BEFORE_S)
+        or (not times and began <= tree.time <= ended)
+    )
+    return replace(trace, trees=trees)
 
 
 def read(cell: Path) -> Trace | None:
