@@ -177,6 +177,9 @@ class ChangeFeed:
         self.echoes.retire(operation)
 
     def _line_up(self, operation: Operation) -> None:
+        if self._ready == [operation]:  # its echo, and nobody else's event
+            self._ready[:] = operation.events
+            return
         if operation not in self._ready:
             self._ready += operation.events
             return

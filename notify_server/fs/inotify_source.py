@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import select
 import struct
+import sys
+import termios
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -47,11 +50,15 @@ _ROUNDS: Final = 64  # reads before the caller may do something else
 _EVENT: Final = struct.Struct("=iIII")
 _BUFFER: Final = 65536
 _LARGEST: Final = _EVENT.size + 256
+_ON_DISK: Final = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 _HALF: Final = 50e-6  # seconds to wait for the other half of a rename
 
 _CREATE, _DELETE = int(Kind.CREATE), int(Kind.DELETE)
 _FROM, _TO = int(Kind.MOVED_FROM), int(Kind.MOVED_TO)
 _MODIFY, _ATTRIB = int(Kind.MODIFY), int(Kind.ATTRIB)
+_ENDED: Final = int(flags.IGNORED | flags.UNMOUNT)
+_UNMOUNT: Final = int(flags.UNMOUNT)
+_OVERFLOW: Final = int(flags.Q_OVERFLOW)
 
 RawEvent = tuple[int, int, int, str]  # wd, mask, cookie, name
 
@@ -85,6 +92,8 @@ class InotifySource:
         self.bounds = bounds or FeedBounds()
         self.statistics = FeedStatistics()
         self._inotify = INotify(nonblocking=True)
+        self._fd = self._inotify.fileno()
+        self._size = bytearray(4)
         self._timer = Timer()
         self._epoll = select.epoll()
         self._epoll.register(self._inotify.fileno(), select.EPOLLIN)
@@ -319,7 +328,7 @@ class InotifySource:
                 self._degrade(part.where, error)
         for node in list(self._partial):
             self._partial.discard(node)
-            self._out.append(ChangesLost(to_wire(node.path)))
+            self._out.append(ChangesLost(node.key))
             self._todo.append(node.path)
         while self._todo:
             self._cover(self._todo.pop(), report=False)
@@ -327,8 +336,12 @@ class InotifySource:
     # Reading
 
     def read(self, echoes: Echoes) -> Sequence[Event | Operation]:
+        if not self._out and not self._waiting and not self._queued():
+            return ()
         for _ in range(_ROUNDS):
-            self._translate(self._take(), echoes)
+            events = self._take()
+            if events:
+                self._translate(events, echoes)
             if not self._more:
                 # What a scan saw may be queued behind what was read so far.
                 if not self._scanned:
@@ -341,6 +354,11 @@ class InotifySource:
         out, self._out = self._out, []
         return out
 
+    def _queued(self) -> bool:
+        """Whether there is anything to read, which costs an eighth of a read that fails."""
+        fcntl.ioctl(self._fd, termios.FIONREAD, self._size)
+        return any(self._size)
+
     def _take(self) -> list[RawEvent]:
         events = self._take_queued()
         if events and events[-1][1] & _FROM:
@@ -352,7 +370,7 @@ class InotifySource:
 
     def _take_queued(self) -> list[RawEvent]:
         try:
-            data = os.read(self._inotify.fileno(), _BUFFER)
+            data = os.read(self._fd, _BUFFER)
         except BlockingIOError:
             self._more = False
             return []
@@ -364,7 +382,7 @@ class InotifySource:
             wd, mask, cookie, length = _EVENT.unpack_from(data, offset)
             offset += _EVENT.size
             name = data[offset : offset + length].partition(b"\0")[0]
-            events.append((wd, mask, cookie, os.fsdecode(name)))
+            events.append((wd, mask, cookie, name.decode(*_ON_DISK)))
             offset += length
         return events
 
@@ -373,11 +391,11 @@ class InotifySource:
         paired: set[int] = set()
         for wd, mask, cookie, name in events:
             node = self._nodes.by_wd.get(wd)
-            if mask & flags.Q_OVERFLOW:
+            if mask & _OVERFLOW:
                 self._overflowed()
             elif node is None:
                 continue
-            elif mask & (flags.IGNORED | flags.UNMOUNT):
+            elif mask & _ENDED:
                 self._ignored(node, mask)
             elif not name:
                 continue
@@ -398,14 +416,14 @@ class InotifySource:
             elif node.full:
                 self._modified(node, name, mask, echoes)
 
-    def _report(self, node: Node, name: str, kind: int, echoes: Echoes, event: Event) -> None:
-        """Hand on an event, or the operation whose echo it is."""
+    def _is_news(self, node: Node, name: str, kind: int, echoes: Echoes) -> bool:
+        """Whether an event is to be handed on; if it is an echo, its operation is instead."""
         operation = echoes.take(node.path, name, kind)
-        if operation is not None:
-            self.statistics.echoes += 1
-            self._out.append(operation)
-        elif node.full:
-            self._out.append(event)
+        if operation is None:
+            return node.full
+        self.statistics.echoes += 1
+        self._out.append(operation)
+        return False
 
     def _modified(self, node: Node, name: str, mask: int, echoes: Echoes) -> None:
         kind, what = (
@@ -413,16 +431,16 @@ class InotifySource:
             if mask & _MODIFY
             else (_ATTRIB, Done.INODE_CHANGED_BESIDE)
         )
-        self._report(node, name, kind, echoes, done(what, to_wire(node.path), to_wire(name)))
+        if self._is_news(node, name, kind, echoes):
+            self._out.append(done(what, node.key, to_wire(name)))
 
     def _appeared(self, node: Node, name: str, mask: int, echoes: Echoes) -> None:
         is_directory = bool(mask & _ISDIR)
-        if (node.path, name) in self._scanned:
+        if self._scanned and (node.path, name) in self._scanned:
             self._scanned.discard((node.path, name))
         else:
-            kind = mask & (_CREATE | _TO)
-            event = added(to_wire(node.path), to_wire(name), is_directory=is_directory)
-            self._report(node, name, kind, echoes, event)
+            if self._is_news(node, name, mask & (_CREATE | _TO), echoes):
+                self._out.append(added(node.key, to_wire(name), is_directory=is_directory))
         if is_directory and node.covers:
             path = join(node.path, name)
             if mask & _CREATE:
@@ -433,8 +451,8 @@ class InotifySource:
     def _deleted(self, node: Node, name: str, mask: int, echoes: Echoes) -> None:
         is_directory = bool(mask & _ISDIR)
         self._scanned.discard((node.path, name))
-        event = removed(to_wire(node.path), to_wire(name), is_directory=is_directory)
-        self._report(node, name, _DELETE, echoes, event)
+        if self._is_news(node, name, _DELETE, echoes):
+            self._out.append(removed(node.key, to_wire(name), is_directory=is_directory))
         child = self._nodes.by_path.get(join(node.path, name)) if is_directory else None
         if child is not None and not _still_there(child):
             self._gone(child)
@@ -443,8 +461,8 @@ class InotifySource:
         """Moved to where nobody looks."""
         is_directory = bool(mask & _ISDIR)
         self._scanned.discard((node.path, name))
-        event = removed(to_wire(node.path), to_wire(name), is_directory=is_directory)
-        self._report(node, name, _FROM, echoes, event)
+        if self._is_news(node, name, _FROM, echoes):
+            self._out.append(removed(node.key, to_wire(name), is_directory=is_directory))
         top = self._nodes.by_path.get(join(node.path, name)) if is_directory else None
         if top is None:
             return
@@ -473,9 +491,9 @@ class InotifySource:
             self._out.append(operation)
         else:
             events = renamed(
-                to_wire(node.path),
+                node.key,
                 to_wire(name),
-                to_wire(target.path),
+                target.key,
                 to_wire(to_name),
                 is_directory=is_directory,
             )
@@ -515,12 +533,12 @@ class InotifySource:
         """A directory was removed: its watchers are told, its path is free."""
         for node in reversed(list(self._nodes.below(top))):
             if node.explicit:
-                self._out.append(DirectoryDoomed(to_wire(node.path)))
+                self._out.append(DirectoryDoomed(node.key))
             self._drop(node)
 
     def _ignored(self, node: Node, mask: int) -> None:
-        if mask & flags.UNMOUNT:
-            self._out.append(ChangesLost(to_wire(node.path)))
+        if mask & _UNMOUNT:
+            self._out.append(ChangesLost(node.key))
             return
         del self._nodes.by_wd[node.wd]
         self._gone(node)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from notify_server.fs.names import to_wire
+
 
 class Node:
     """A directory with a kernel watch."""
 
-    __slots__ = ("children", "covered", "fd", "flat", "parent", "path", "root", "tree", "wd")
+    __slots__ = ("children", "covered", "fd", "flat", "key", "parent", "path", "root", "tree", "wd")
 
     def __init__(self, path: str, wd: int, parent: Node | None) -> None:
-        self.path = path
+        self.at(path)
         self.wd = wd
         self.parent = parent
         self.children: dict[str, Node] | None = None
@@ -26,6 +28,11 @@ class Node:
         self.covered = False
         self.fd = -1  # held while handles watch it: tells where it went
         self.root = ""
+
+    def at(self, path: str) -> None:
+        """It is at `path`; `key` is that as clients see it, asked for at each event."""
+        self.path = path
+        self.key = to_wire(path)
 
     @property
     def explicit(self) -> bool:
@@ -98,7 +105,7 @@ class Nodes:
         for each in list(self.below(node)):
             if self.by_path.get(each.path) is each:
                 del self.by_path[each.path]
-            each.path = path + each.path[len(old) :]
+            each.at(path + each.path[len(old) :])
             self.by_path[each.path] = each
         self._attach(node)
 
