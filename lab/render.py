@@ -107,6 +107,14 @@ def plan(paths: LabPaths, settings: Settings, environ: Mapping[str, str]) -> Pla
     return planned
 
 
+def plan_folder(
+    paths: LabPaths, settings: Settings, environ: Mapping[str, str], folder: str, **more: Any
+) -> Plan:
+    """Work out a build context that is no node's: the files of templates/ and images/<folder>."""
+    certificates = _certificates(paths, settings, environ)
+    return dict(_node_files(paths, settings, folder, certificates, **more))
+
+
 def flavour_files(
     paths: LabPaths, settings: Settings, node: str
 ) -> Iterator[tuple[str, PlannedFile]]:
@@ -118,9 +126,9 @@ def flavour_files(
 
 
 def _node_files(
-    paths: LabPaths, settings: Settings, node: str, certificates: bytes
+    paths: LabPaths, settings: Settings, node: str, certificates: bytes, **more: Any
 ) -> Iterator[tuple[str, PlannedFile]]:
-    yield from _templates(paths, settings, node)
+    yield from _templates(paths, settings, node, **more)
     for folder in (paths.images / node, paths.images / COMMON):
         yield from _copies(folder, paths.root)
     for inside, origin in {**EVERY_NODE, **EXTRAS.get(node, {})}.items():

@@ -36,6 +36,7 @@ COMMAND_MODULES = (
     "watch",
     "shell",
     "logs",
+    "ksmbd_build",
     "ksmbd_reload",
     "ksmbd_look",
     "doctor",

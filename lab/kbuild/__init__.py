@@ -1,0 +1,1 @@
+"""Building ksmbd.ko for a flavour's kernel, in a container, from whatever source there is."""

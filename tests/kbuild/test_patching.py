@@ -1,0 +1,118 @@
+"""Patches: from git and from diff, for either kind of tree, and the words for those that fail."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import patching
+import pytest
+
+pytestmark = pytest.mark.skipif(not shutil.which("patch"), reason="needs patch(1)")
+
+SERVER = "fs/smb/server"
+FILE = f"{SERVER}/smb2pdu.c"
+LINES = [f"line {number}" for number in range(1, 41)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / SERVER).mkdir(parents=True)
+    (tmp_path / FILE).write_text("\n".join(LINES) + "\n")
+    return tmp_path
+
+
+def diff(path: str, *, line: int = 20, old: str = "", git: bool = True) -> str:
+    """A patch that changes one line, as git or diff -u writes it."""
+    context = [f" line {line - 1}", f"-{old or f'line {line}'}", "+changed", f" line {line + 1}"]
+    head = f"diff --git a/{path} b/{path}\nindex 1111111..2222222 100644\n" if git else ""
+    body = "\n".join([f"@@ -{line - 1},3 +{line - 1},3 @@", *context])
+    return f"{head}--- a/{path}\n+++ b/{path}\n{body}\n"
+
+
+def apply(root: Path, text: str, server: str = SERVER) -> patching.Applied:
+    return patching.apply("0001-x.patch", text, root, server)
+
+
+@pytest.mark.parametrize("git", [True, False])
+def test_a_patch_is_applied(root: Path, git: bool) -> None:
+    mail = (
+        f"From 1\nSubject: x\n\nwords\n---\n smb2pdu.c | 2 +-\n\n{diff(FILE, git=git)}-- \n2.50\n"
+    )
+    assert apply(root, mail).files == (FILE,)
+    assert (root / FILE).read_text().splitlines()[19] == "changed"
+
+
+def test_a_patch_of_the_kernel_fits_an_out_of_tree_ksmbd(tmp_path: Path) -> None:
+    (tmp_path / "smb2pdu.c").write_text("\n".join(LINES) + "\n")
+    assert apply(tmp_path, diff(FILE), ".").files == ("smb2pdu.c",)
+    assert "changed" in (tmp_path / "smb2pdu.c").read_text()
+
+
+def test_a_patch_of_an_out_of_tree_ksmbd_fits_the_kernel(root: Path) -> None:
+    assert apply(root, diff("smb2pdu.c")).files == (FILE,)
+
+
+def test_a_context_that_moved_is_forgiven_and_told(root: Path) -> None:
+    (root / FILE).write_text("\n".join(["new"] * 3 + LINES).replace("line 19", "other 19") + "\n")
+    applied = apply(root, diff(FILE))
+    assert "changed" in (root / FILE).read_text()
+    assert any("succeeded at" in note for note in applied.notes)
+
+
+def test_what_lies_outside_of_ksmbd_is_left_out_and_named(root: Path) -> None:
+    applied = apply(root, diff("Documentation/x.rst") + diff(FILE))
+    assert applied.files == (FILE,)
+    assert applied.notes == (
+        "0001-x.patch: left out Documentation/x.rst, no part of ksmbd's build",
+    )
+
+
+def test_a_new_file_is_made(root: Path) -> None:
+    text = (
+        f"diff --git a/{SERVER}/notify.c b/{SERVER}/notify.c\nnew file mode 100644\n"
+        f"--- /dev/null\n+++ b/{SERVER}/notify.c\n@@ -0,0 +1 @@\n+int x;\n"
+    )
+    assert apply(root, text).files == (f"{SERVER}/notify.c",)
+    assert (root / SERVER / "notify.c").read_text() == "int x;\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (diff(FILE, old="something else"), r"smb2pdu\.c: hunk 1 \(line 19\) of 1 does not apply"),
+        (diff(FILE, old="something else"), r"(?s)@@ -19,3 \+19,3 @@.*-something else"),
+        ("just words\n", "there is no diff in it"),
+        (diff("Documentation/x.rst"), "it changes no file of ksmbd"),
+    ],
+)
+def test_a_patch_that_does_not_apply_is_named_with_its_hunk(
+    root: Path, text: str, words: str
+) -> None:
+    with pytest.raises(patching.DoesNotApply, match=words):
+        apply(root, text)
+
+
+def test_a_patch_that_is_there_already_is_said_to_be(root: Path) -> None:
+    apply(root, diff(FILE))
+    with pytest.raises(patching.DoesNotApply, match="it seems to be applied already"):
+        apply(root, diff(FILE))
+
+
+def test_a_series_of_git_format_patch(root: Path, tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        return subprocess.run(
+            ["git", *who, *words], cwd=root, check=True, capture_output=True, text=True
+        ).stdout
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "before")
+    (root / FILE).write_text((root / FILE).read_text().replace("line 7", "seven"))
+    git("commit", "-qam", "Change a line")
+    text = git("format-patch", "-1", "--stdout")
+    git("checkout", "-q", "HEAD~1")
+    apply(root, text)
+    assert "seven" in (root / FILE).read_text()
