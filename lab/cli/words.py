@@ -30,11 +30,13 @@ class Positional:
     """An argument without a flag; `values` are all it may be, where that is known.
 
     `look_up` gives them where they depend on the lab, whose settings are read only when needed.
+    A variadic one takes any number, or `most`.
     """
 
     name: str
     fixed: tuple[str, ...] = ()
     variadic: bool = False
+    most: int = 0
     look_up: Callable[[], Sequence[str]] | None = None
 
     @property
@@ -67,7 +69,8 @@ class Command:
         words = ["lab", self.typed]
         for positional in self.positionals:
             shown = "|".join(positional.values) or positional.name.upper()
-            words.append(f"[{shown}…]" if positional.variadic else shown)
+            more = "" if positional.most == 1 else "…"
+            words.append(f"[{shown}{more}]" if positional.variadic else shown)
         for flag in self.flags:
             value = f" {flag.metavar}" if flag.takes_value else ""
             words.append(f"[{flag.names[0]}{value}]")
@@ -181,7 +184,8 @@ def _positionals(plain: list[str], command: Command) -> list[str]:
     rest = list(plain)
     for positional in command.positionals:
         if positional.variadic:
-            taken, rest = rest, []
+            most = positional.most or len(rest)
+            taken, rest = rest[:most], rest[most:]
         elif rest:
             taken, rest = rest[:1], rest[1:]
         else:

@@ -85,7 +85,7 @@ def test_two_runs_are_compared(root: Path, capsys: pytest.CaptureFixture[str]) -
         (("diff", "H9", "py", "samba"), "Did you mean H1?"),
         (("diff", "20260101-12000", "latest"), f"did you mean '{ONE}'?"),
         (("diff", ONE, TWO, "--run", ONE), "--run goes with a scenario"),
-        (("report", ONE, TWO), "one at most"),
+        (("report", ONE, TWO), "takes no more arguments"),
         (("bundle", "H9"), "Did you mean H1?"),
         (("run-scenarios", "--repeat", "none"), "a number from 1 to"),
         (("run-scenarios", "--baseline", "none.json"), "cannot be read as a baseline"),

@@ -26,6 +26,7 @@ COMMANDS = {
         ),
         Command("ksmbd.build", "Build", flags=(Flag(("--src",), True),)),
         Command("ksmbd.reload", "Reload"),
+        Command("watch", "Watch", positionals=(Positional("path", variadic=True, most=1),)),
         Command("diff", "Diff", positionals=(Positional("scenario"), Positional("left"))),
     )
 }
@@ -119,3 +120,12 @@ def test_what_does_not_fit_is_explained(line: str, message: str, remedy: str) ->
 def test_usage_shows_arguments_and_options() -> None:
     assert COMMANDS["logs"].usage == "lab logs front|py [--follow] [--tail N]"
     assert COMMANDS["run-scenarios"].usage == "lab run-scenarios [NAMES…] [--server SERVER] [--all]"
+
+
+def test_an_argument_that_may_be_left_out_is_one_at_most() -> None:
+    assert COMMANDS["watch"].usage == "lab watch [PATH]"
+    assert COMMANDS["run-scenarios"].usage.startswith("lab run-scenarios [NAMES…]")
+    assert argv("watch") == ["watch"]
+    assert argv("watch dir") == ["watch", "--path=dir"]
+    with pytest.raises(UsageError, match="takes no more arguments: 'two'"):
+        argv("watch one two")

@@ -21,7 +21,7 @@ from lab.watch.credentials import VARIABLE
         (["--colour", "blue"], "there is no colour 'blue'"),
         (["--password", "secret"], "there is no option '--password'"),
         (["//h"], "names no share"),
-        (["//h/s", "//h/t"], "is one too many"),
+        (["//h/s", "//h/t"], "takes no more arguments"),
         (["//h/s", "--user", "jo"], "no terminal to ask on"),
         (["//h/s", "--password-file", "/nonexistent"], "No such file"),
     ],

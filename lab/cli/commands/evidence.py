@@ -29,17 +29,9 @@ def _find(word: str) -> Path:
     return runs.find(runs_folder(), word or runs.LATEST)
 
 
-def _at_most_one(words: Sequence[str], usage: str) -> str:
-    from lab.errors import UsageError
-
-    if len(words) > 1:
-        raise UsageError(f"one at most: {' '.join(words)}", f"usage: {usage}")
-    return words[0] if words else ""
-
-
 @command(
     "report",
-    positional=Positional("run", variadic=True),
+    positional=Positional("run", variadic=True, most=1),
     flags={"json": "print it as JSON"},
     examples=(
         ("lab report", "the latest run's report"),
@@ -54,7 +46,7 @@ def report(context: Any, run: Sequence[str], json: bool = False) -> int:
     from lab import runs
     from lab.evidence import run_folder
 
-    path = _find(_at_most_one(run, "lab report [RUN]"))
+    path = _find("".join(run))
     page = runs.finish(path, run_folder.read(path).versions)
     if json:
         print_json({"report": str(page), "summary": str(path / runs.SUMMARY)})
@@ -199,7 +191,7 @@ def _secrets() -> list[Any]:
 
 @command(
     "baseline.save",
-    positional=Positional("file", variadic=True),
+    positional=Positional("file", variadic=True, most=1),
     flags={"run": "the run to keep, instead of the latest"},
     examples=(
         ("lab baseline save", "the latest run, in baseline.json"),
@@ -215,7 +207,7 @@ def save_baseline(context: Any, file: Sequence[str], run: str = "") -> int:
     from lab.evidence import run_folder
     from lab.verdicts import baseline
 
-    path = Path(_at_most_one(file, "lab baseline save [FILE]") or "baseline.json")
+    path = Path("".join(file) or "baseline.json")
     found = run_folder.read(_find(run))
     try:
         plain = baseline.of(found.matrix)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab.cli import names as known_names
+from lab.cli import matrices
 from lab.cli.commands.evidence import runs_folder
 from lab.cli.output import console, print_json
 from lab.cli.registry import command
-from lab.cli.words import Positional, check_value
+from lab.cli.words import Positional
 
 MOST_ROUNDS = 1000
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from lab.matrix import Wanted
     from lab.scenarios.model import Scenario
     from lab.verdicts.matrix import Matrix
-    from lab.verdicts.run import Event
 
 
 @command(
@@ -77,7 +75,7 @@ def run_scenarios(
 
     catalogue = load_files([Path(path) for path in file]) if file else load()
     chosen = catalogue.select(names)
-    servers = _chosen_servers(server or (), all, embedded)
+    servers = matrices.chosen_servers(server or (), all, embedded)
     if list:
         _list(chosen, json)
         return 0
@@ -89,7 +87,7 @@ def run_scenarios(
     else:
         wanted = Wanted(servers, chosen, not no_capture, rounds, whole)
         matrix = _run_on_lab(wanted)
-    return _report(matrix, known, json)
+    return matrices.report(matrix, known, json)
 
 
 def _rounds(given: str) -> int:
@@ -107,7 +105,9 @@ def _run_embedded(chosen: Sequence[Scenario], rounds: int, whole: bool) -> Matri
     from lab import runs
     from lab.scenarios.embedded import run
 
-    matrix = run(chosen, runs.new(runs_folder()), Ticker(len(chosen) * rounds), rounds, whole)
+    matrix = run(
+        chosen, runs.new(runs_folder()), matrices.Ticker(len(chosen) * rounds), rounds, whole
+    )
     runs.finish(matrix.run_dir, {"host": runs.host_versions()})
     return matrix
 
@@ -119,26 +119,12 @@ def _run_on_lab(wanted: Wanted) -> Matrix:
 
     lab = Lab.open()
     with lab.locked("lab run-scenarios"):
-        ticker = Ticker(len(wanted.scenarios) * max(len(wanted.servers), 1) * wanted.rounds)
+        ticker = matrices.Ticker(
+            len(wanted.scenarios) * max(len(wanted.servers), 1) * wanted.rounds
+        )
         matrix = run_on_lab(lab, wanted, partial(runs.new, lab.paths.runs), ticker)
         runs.finish(matrix.run_dir, versions_of(lab, matrix.servers))
     return matrix
-
-
-def _chosen_servers(given: Sequence[str], every: bool, embedded: bool) -> list[str]:
-    """The servers that the options name, in the lab's order; [] means: the active one."""
-    from lab.errors import UsageError
-
-    words = [word for value in given for word in value.split(",") if word]
-    servers = known_names.servers() if words or every else ()
-    for word in words:
-        check_value("server", word, servers)
-    if embedded and (words or every):
-        raise UsageError(
-            "--embedded runs notify_server alone; it goes with neither --server nor --all",
-            "lab run-scenarios --embedded, or lab run-scenarios --server py",
-        )
-    return [name for name in servers if every or name in words]
 
 
 def _list(chosen: Sequence[Scenario], as_json: bool) -> None:
@@ -164,50 +150,3 @@ def _list(chosen: Sequence[Scenario], as_json: bool) -> None:
     for scenario in chosen:
         table.add_row(scenario.name, scenario.title, ", ".join(scenario.cites))
     console().print(table)
-
-
-def _report(matrix: Matrix, known: Mapping[str, Any] | None, as_json: bool) -> int:
-    from lab.evidence.report import NAME
-    from lab.verdicts import baseline as baselines
-    from lab.verdicts.matrix import AS_EXPECTED, LAB_FAILED, NEWLY_FAILING
-    from lab.verdicts.render import matrix_json, print_matrix
-    from lab.verdicts.rounds import unstable
-
-    plain = matrix_json(matrix)
-    found = baselines.compare(known, plain) if known else None
-    if as_json:
-        print_json({**plain, "baseline": found.as_json()} if found else plain)
-    else:
-        out = console()
-        print_matrix(matrix, out)
-        for line in [*unstable(matrix), *(baselines.lines(found) if found else ())]:
-            out.print(line, markup=False, soft_wrap=True)
-        out.print(str(matrix.run_dir / NAME), markup=False, soft_wrap=True)
-    if found is None:
-        return matrix.exit_code
-    if not found.compared or matrix.partial:
-        return LAB_FAILED
-    return AS_EXPECTED if found.holds else NEWLY_FAILING
-
-
-class Ticker:
-    """Progress of a run on stderr: one moving line on a terminal, a line per cell elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._terminal = sys.stderr.isatty()
-
-    def __call__(self, event: Event) -> None:
-        if event.state == "done":
-            self._done += 1
-        elif not self._terminal:
-            return
-        count = f"{self._done}/{self._total}"
-        if self._terminal:
-            end = "\r\x1b[K" if self._done == self._total else ""
-            line = f"\r\x1b[K{count}  {event.server} {event.scenario}{end}"
-            print(line, end="", file=sys.stderr, flush=True)
-        else:
-            outcome = event.verdict.outcome.value if event.verdict else ""
-            print(f"{count}  {event.server} {event.scenario}: {outcome}", file=sys.stderr)

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lab.cli import matrices
 from lab.cli.output import print_json
 from lab.cli.registry import command
 from lab.cli.words import Positional
@@ -51,13 +52,12 @@ def run_torture(
     Exits 0 if all is as expected, 1 if something newly fails.
     """
     from lab import runs
-    from lab.cli.commands.scenarios import Ticker, _chosen_servers, _report
     from lab.matrix import versions_of
     from lab.session import Lab
     from lab.torture import on_lab
     from lab.verdicts import baseline as baselines
 
-    servers = _chosen_servers(server or (), all, False)
+    servers = matrices.chosen_servers(server or (), all)
     seconds = _seconds(deadline) if deadline else None
     known = baselines.load(Path(baseline)) if baseline else None
     lab = Lab.open()
@@ -66,11 +66,11 @@ def run_torture(
         print_json(names) if json else print("\n".join(names))
         return 0
     with lab.locked("lab run-torture"):
-        ticker = Ticker(len(names) * max(len(servers), 1))
+        ticker = matrices.Ticker(len(names) * max(len(servers), 1))
         new_run = partial(runs.new, lab.paths.runs)
         matrix = on_lab.run_on_lab(lab, servers, names, new_run, ticker, seconds)
         runs.finish(matrix.run_dir, versions_of(lab, matrix.servers))
-    return _report(matrix, known, json)
+    return matrices.report(matrix, known, json)
 
 
 def _seconds(text: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lab.cli.commands.scenarios import Ticker
+from lab.cli.matrices import Ticker
 from lab.cli.names import servers as known_servers
 from lab.cli.output import console, print_json
 from lab.cli.registry import command

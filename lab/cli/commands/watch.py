@@ -24,7 +24,7 @@ STYLES = ("auto", "always", "never")
 
 @command(
     "watch",
-    positional=Positional("path", variadic=True),
+    positional=Positional("path", variadic=True, most=1),
     flags={
         "filter": "what to watch for, as a,b: names, attributes, size, last-write, last-access, "
         "creation, ea, security, times, streams, explorer, all; or hex as 0x15 (default: all)",
@@ -143,14 +143,9 @@ class Reporter:
 
 def _address(path: Sequence[str]) -> tuple[Address, Lab | None]:
     """Where to watch; the lab too, if it is the lab's own share."""
-    from lab.errors import UsageError
     from lab.watch import address
 
-    if len(path) > 1:
-        raise UsageError(
-            f"lab watch takes one path: {path[1]!r} is one too many", "lab watch dir --recursive"
-        )
-    text = path[0] if path else ""
+    text = "".join(path)
     if address.is_remote(text):
         return address.parse(text), None
     from lab.session import Lab
