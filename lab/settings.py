@@ -404,9 +404,12 @@ def _converted(kind: type, text: str) -> Any:
     return text
 
 
+OTHER_VARIABLES = {"LAB_ROOT", "LAB_DEBUG", "LAB_WATCH_PASSWORD"}  # read, but no settings
+
+
 def unknown_variables(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """LAB_* variables that nothing reads, each with the nearest one that is read ("" if none)."""
-    known = {declared.env for declared in DECLARED} | {"LAB_ROOT", "LAB_DEBUG"}
+    known = {declared.env for declared in DECLARED} | OTHER_VARIABLES
     strange = sorted(name for name in environ if name.startswith("LAB_") and name not in known)
     return [(name, next(iter(difflib.get_close_matches(name, known, n=1)), "")) for name in strange]
 

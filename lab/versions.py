@@ -32,6 +32,18 @@ def _python_package(name: str) -> str:
     return f"import importlib.metadata as m; print({name!r}, m.version({name!r}))"
 
 
+# Its sources change more often than its version: their digest tells one state from another.
+_NOTIFY_SERVER = """
+import hashlib, pathlib, platform, notify_server
+root = pathlib.Path(notify_server.__file__).parent
+digest = hashlib.sha256()
+for file in sorted(root.rglob("*.py")):
+    digest.update(str(file.relative_to(root)).encode() + b"\\0" + file.read_bytes() + b"\\0")
+print("Python", platform.python_version())
+print("notify_server", notify_server.__version__)
+print("sources", digest.hexdigest()[:12])
+"""
+
 # In the guest everything is asked at once: each SSH command costs an emulated CPU its time.
 QUESTIONS: Mapping[str, Question] = {
     "front": Question(("haproxy", "-v"), {"haproxy": r"version (\S+)"}),
@@ -46,11 +58,26 @@ QUESTIONS: Mapping[str, Question] = {
         },
     ),
     "py": Question(
-        ("python3", "-c", "import platform; print('Python', platform.python_version())"),
-        {"python": r"^Python (\S+)"},
+        ("python3", "-c", _NOTIFY_SERVER),
+        {
+            "python": r"^Python (\S+)",
+            "notify_server": r"^notify_server (\S+)",
+            "notify_server_sources": r"^sources ([0-9a-f]{12})",
+        },
     ),
     "client": Question(
-        ("python3", "-c", _python_package("impacket")), {"impacket": r"^impacket (\S+)"}
+        (
+            "sh",
+            "-c",
+            'python3 -c "$1"; smbtorture --version; tshark --version',
+            "sh",
+            _python_package("impacket"),
+        ),
+        {
+            "impacket": r"^impacket (\S+)",
+            "smbtorture": r"^smbtorture (\d\S*)",
+            "tshark": r"^TShark \(Wireshark\) (\d+(?:\.\d+)+)",
+        },
     ),
 }
 

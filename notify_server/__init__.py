@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from notify_server.aio.server import NotifyServer, Options
     from notify_server.aio.shares import ShareOptions
 
+__version__ = "0.1.0"
+
 __all__ = ["NotifyServer", "Options", "ShareOptions"]
 
 

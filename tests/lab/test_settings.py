@@ -176,5 +176,6 @@ def test_the_example_with_every_line_switched_on_gives_the_defaults() -> None:
 
 
 def test_a_misspelt_variable_is_noticed() -> None:
-    environ = {"LAB_FRONT_PROT": "1", "LAB_ROOT": "/x", "LAB_FRONT_PORT": "1", "HOME": "/"}
+    read = dict.fromkeys(("LAB_ROOT", "LAB_FRONT_PORT", "LAB_WATCH_PASSWORD", "HOME"), "1")
+    environ = {"LAB_FRONT_PROT": "1", **read}
     assert settings.unknown_variables(environ) == [("LAB_FRONT_PROT", "LAB_FRONT_PORT")]

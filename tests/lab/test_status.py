@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -13,6 +17,8 @@ from lab.nodes.model import Completed, NodeError
 from lab.probe import Negotiated, ProbeError
 from lab.settings import NODES, Settings
 from lab.switching import Server
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def answer(guid: int) -> Negotiated:
@@ -122,6 +128,25 @@ def test_the_guest_tells_kernel_module_and_tools() -> None:
         "kernel": "6.12.117+deb13-cloud-amd64",
         "ksmbd_build_id": "f9a4ec071ad1",
         "ksmbd_tools": "3.5.3",
+    }
+
+
+def test_notify_server_tells_its_version_and_its_sources() -> None:
+    question = versions.QUESTIONS["py"]
+    argv = [sys.executable, *question.argv[1:]]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=True)
+    found = question.read(Completed(0, done.stdout, b""))
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert found["notify_server"] == declared
+    assert len(found["notify_server_sources"]) == 12
+
+
+def test_the_client_tells_of_its_tools() -> None:
+    output = b"impacket 0.13.1\nsmbtorture 4.22.11-Debian\nTShark (Wireshark) 4.4.19.\n"
+    assert versions.QUESTIONS["client"].read(Completed(0, output, b"")) == {
+        "impacket": "0.13.1",
+        "smbtorture": "4.22.11-Debian",
+        "tshark": "4.4.19",
     }
 
 
