@@ -153,13 +153,14 @@ def column(
         through_front=through_front,
     )
     target = replace(target, port=port) if port else target
+    node = backend(lab.engine, lab.paths, name)
     return Column(
         target,
-        ContainerServer(lab, name, backend(lab.engine, lab.paths, name), target.scale),
+        ContainerServer(lab, name, node, target.scale),
         partial(_open_client, lab),
         deviations.load(name),
         _recording(lab, target, recorded_in) if recorded_in else None,
-        kernel_of(lab, name),
+        kernel_of(lab, name, node, target.scale),
     )
 
 

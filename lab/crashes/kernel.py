@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,31 +12,40 @@ from lab import backends
 from lab.crashes import decode, known
 from lab.crashes.console import Console
 from lab.crashes.known import Identified, Known
+from lab.crashes.leaks import Leaks
 from lab.crashes.model import Crash, Frame
 from lab.errors import LabError, LabFailed
 from lab.flavours import folders
+from lab.nodes.model import Node, check
 
 if TYPE_CHECKING:
     from lab.session import Lab
 
 VMLINUX = "vmlinux"
 TOOL_DEADLINE_S = 60.0
+SCAN_DEADLINE_S = 60.0  # scaled; the guest sleeps and scans
 
 
 @dataclass
 class Watched:
-    """`lab.verdicts.run.Kernel` of a ksmbd node."""
+    """`lab.verdicts.columns.Kernel` of a ksmbd node."""
 
     console: Console
+    leaks: Leaks
     known: Sequence[Known] = ()
     binaries: Mapping[str, Path] = field(default_factory=dict)  # by module; "" is the kernel itself
     run_on: Callable[[Path], decode.Run] | None = None
 
     def start(self) -> None:
+        """Raises LabError or ValueError if the guest cannot be asked."""
         self.console.start()
+        self.leaks.start()
 
     def reports(self, *, ended: bool) -> Sequence[Identified]:
         return known.identify(self.console.crashes(ended=ended), self.known)
+
+    def finish(self) -> Sequence[Identified]:
+        return known.identify(self.leaks.finish(), self.known)
 
     def decoded(self, crash: Crash) -> str:
         """Never raises: without symbols, or without a tool to read them, the text as it is."""
@@ -51,13 +61,19 @@ class Watched:
         return decode.annotated(crash.text, lines)
 
 
-def kernel_of(lab: Lab, backend: str) -> Watched | None:
-    """What watches a backend's kernel; None where it has none of its own."""
+def kernel_of(lab: Lab, backend: str, node: Node, scale: float) -> Watched | None:
+    """What watches a backend's kernel; None where it has none of its own. `node` is its guest."""
     if not backends.is_ksmbd(backend):
         return None
     symbols = folders.of_backend(lab.paths, backend).symbols
+
+    def shell(line: str) -> str:
+        argv = ["sh", "-c", line]
+        return check(node.run(argv, deadline=SCAN_DEADLINE_S * scale), backend, argv).text
+
     return Watched(
         Console(lambda since: lab.engine.logs(backend, since)),
+        Leaks(shell, time.sleep, scale),
         known.load(),
         {"ksmbd": symbols, "": symbols.with_name(VMLINUX)},
         lambda binary: _tools(lab, backend, binary),

@@ -53,12 +53,17 @@ def run_on_lab(
 
 def _column(lab: Lab, name: str) -> Column:
     target = container_target(name, lab.settings, lab.secrets, accelerator=lab.accelerator)
-    server = ContainerServer(lab, name, backend(lab.engine, lab.paths, name), target.scale)
+    node = backend(lab.engine, lab.paths, name)
+    server = ContainerServer(lab, name, node, target.scale)
 
     def open_pipe(argv: Sequence[str]) -> Pipe:
         pipe: Pipe = lab.engine.exec_pipe(CLIENT, argv)
         return pipe
 
     return Column(
-        target, server, open_pipe, deviations.load(name, DEVIATIONS), kernel_of(lab, name)
+        target,
+        server,
+        open_pipe,
+        deviations.load(name, DEVIATIONS),
+        kernel_of(lab, name, node, target.scale),
     )

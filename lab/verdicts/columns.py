@@ -6,6 +6,7 @@ row is (a scenario, a subtest of smbtorture) and how it is run and judged is a s
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -65,6 +66,10 @@ class Kernel(Protocol):
         """What it reported since the last time; `ended`: the server is known to be gone."""
         ...
 
+    def finish(self) -> Sequence[Identified]:
+        """What it did not give back since the start."""
+        ...
+
     def decoded(self, crash: Crash) -> str:
         """The report's text, with files and lines where there are symbols."""
         ...
@@ -91,6 +96,7 @@ class ColumnRunner(ABC, Generic[RowT]):
         self.name = name
         self.cells: dict[str, Cell] = {}
         self.seen: set[int] = set()
+        self.leaks: tuple[Identified, ...] = ()
         self.deviations = deviations
         self._server = server
         self._scale = scale
@@ -120,16 +126,32 @@ class ColumnRunner(ABC, Generic[RowT]):
     def run(self) -> None:
         """All rows; never raises: what cannot run is a cell with a reason."""
         try:
-            if self._kernel:
-                self._kernel.start()
+            self._begin()
             for number, row in enumerate(self._rows):
                 self._run_one(number, row)
+            self._look_for_leaks()
         except Interrupted:
             pass
 
     def judged(self) -> list[str]:
         """The rows that came to a verdict: only they could have shown a deviation."""
         return [name for name, cell in self.cells.items() if cell.raw.outcome in JUDGED]
+
+    def _begin(self) -> None:
+        if self._kernel:
+            with contextlib.suppress(LabError, ValueError):  # the first cell says what is wrong
+                self._kernel.start()
+
+    def _look_for_leaks(self) -> None:
+        """After the last row; a server that cannot be asked has none that we know of."""
+        if self._kernel is None or not self._healthy:
+            return
+        with contextlib.suppress(LabError, ValueError):
+            self.leaks = tuple(self._kernel.finish())
+        if self.leaks:
+            decoded = [self._kernel.decoded(item.crash) for item in self.leaks]
+            folder = self._run_dir / self.name
+            (folder / crashes.LEAKS_FILE).write_text(crashes.text(self.leaks, decoded))
 
     def _run_one(self, number: int, row: RowT) -> None:
         total = len(self._rows)
@@ -247,6 +269,7 @@ def run_columns(
             for runner in runners
             if not interrupted
         },
+        leaks={runner.name: runner.leaks for runner in runners if runner.leaks},
     )
 
 

@@ -10,6 +10,7 @@ from lab.crashes.known import Identified
 from lab.verdicts.verdict import Outcome, Verdict
 
 FILE = "crash.txt"  # in a cell's folder: its reports, decoded
+LEAKS_FILE = "leaks.txt"  # in a server's folder: what was not given back
 
 # The scenario itself went well, or as well as is known.
 _WELL = {
@@ -64,24 +65,25 @@ def as_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for verdict in verdicts:
         for item in {each.crash.fingerprint: each for each in verdict.crashes}.values():
-            crash, known = item.crash, item.known
-            plain = found.setdefault(
-                crash.fingerprint,
-                {
-                    "kind": str(crash.kind),
-                    "title": crash.title,
-                    "fingerprint": crash.fingerprint,
-                    "functions": crash.functions,
-                    "fatal": crash.fatal,
-                    "taints": crash.taints,
-                    "known": known is not None,
-                    "reason": known.reason if known else "",
-                    "link": known.link if known else "",
-                    "rounds": 0,
-                },
-            )
-            plain["rounds"] += 1
+            told = found.setdefault(item.crash.fingerprint, {**plain(item), "rounds": 0})
+            told["rounds"] += 1
     return list(found.values())
+
+
+def plain(item: Identified) -> dict[str, Any]:
+    """A report for machines."""
+    crash, known = item.crash, item.known
+    return {
+        "kind": str(crash.kind),
+        "title": crash.title,
+        "fingerprint": crash.fingerprint,
+        "functions": crash.functions,
+        "fatal": crash.fatal,
+        "taints": crash.taints,
+        "known": known is not None,
+        "reason": known.reason if known else "",
+        "link": known.link if known else "",
+    }
 
 
 def text(crashes: Sequence[Identified], decoded: Sequence[str] = ()) -> str:

@@ -54,6 +54,10 @@ def matrix_json(matrix: Matrix) -> dict[str, Any]:
             for server in matrix.servers
         ],
         "summary": summary(matrix),
+        "leaks": {
+            server: [crashes.plain(leak) for leak in leaks]
+            for server, leaks in matrix.leaks.items()
+        },
         "stale_deviations": {
             server: [
                 {"scenario": entry.scenario, "reason": entry.reason, "link": entry.link}
@@ -132,7 +136,13 @@ def junit_xml(matrix: Matrix) -> str:
                 time=str(cell.seconds),
             )
             kinds[_tell_junit(case, cell.verdict)] += 1
-        suite.set("tests", str(len(matrix.scenarios)))
+        for leak in matrix.leaks.get(server, ()):
+            case = ElementTree.SubElement(suite, "testcase", classname=f"{server}.leaks")
+            case.set("name", leak.crash.title)
+            kind = "skipped" if leak.known else "failure"
+            ElementTree.SubElement(case, kind, message=leak.crash.fingerprint)
+            kinds[kind] += 1
+        suite.set("tests", str(len(suite)))
         suite.set("failures", str(kinds["failure"]))
         suite.set("errors", str(kinds["error"]))
         suite.set("skipped", str(kinds["skipped"]))

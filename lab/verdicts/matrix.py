@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.crashes.known import Identified
 from lab.scenarios.model import Scenario
 from lab.verdicts.deviations import Deviation
 from lab.verdicts.verdict import Outcome, Verdict
@@ -31,7 +32,10 @@ NOT_RUN = Verdict(Outcome.NOT_RUN)
 
 @dataclass(frozen=True)
 class Matrix:
-    """Scenarios down, servers across. `partial` after an interruption."""
+    """Scenarios down, servers across. `partial` after an interruption.
+
+    `leaks` are what servers' kernels did not give back after the last scenario.
+    """
 
     scenarios: tuple[Scenario, ...]
     servers: tuple[str, ...]
@@ -41,6 +45,7 @@ class Matrix:
     seconds: float
     partial: bool = False
     stale: Mapping[str, tuple[Deviation, ...]] | None = None
+    leaks: Mapping[str, tuple[Identified, ...]] = field(default_factory=dict)  # by server
 
     def cell(self, scenario: str, server: str) -> Cell:
         return self.cells.get((scenario, server), Cell(NOT_RUN, NOT_RUN))
@@ -58,5 +63,7 @@ class Matrix:
         verdicts = self.verdicts()
         not_run = [v for v in verdicts if v.outcome is Outcome.NOT_RUN]
         if any(not v.as_expected for v in verdicts if v.outcome is not Outcome.NOT_RUN):
+            return NEWLY_FAILING
+        if any(leak.known is None for leaks in self.leaks.values() for leak in leaks):
             return NEWLY_FAILING
         return LAB_FAILED if not_run or self.partial else AS_EXPECTED

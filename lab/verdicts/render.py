@@ -84,6 +84,10 @@ def _print_summary(matrix: Matrix, console: Console) -> None:
         for entry in entries:
             text = f"{server}: deviation of {entry.scenario} was never seen: {entry.reason}"
             _line(console, Text(text, "yellow"))
+    for server, leaks in matrix.leaks.items():
+        for leak in leaks:
+            known = f" (known: {leak.known.reason})" if leak.known else ""
+            _line(console, Text(f"{server}: leak: {leak.crash.title}{known}", "red"))
     if any(scenario.provisional for scenario in matrix.scenarios):
         _line(
             console, Text("* provisional: no capture of a Windows server stands behind it", "dim")

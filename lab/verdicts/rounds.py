@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lab.crashes.known import Identified
 from lab.scenarios.model import Scenario
 from lab.verdicts.deviations import Deviation
 from lab.verdicts.matrix import Cell, Matrix
@@ -80,7 +81,19 @@ def merge(rounds: Sequence[Matrix], folder: Path) -> Matrix:
         seconds=round(sum(matrix.seconds for matrix in rounds), 3),
         partial=last.partial,
         stale=stale,
+        leaks=_leaks(rounds),
     )
+
+
+def _leaks(rounds: Sequence[Matrix]) -> dict[str, tuple[Identified, ...]]:
+    """Those of all rounds, each once."""
+    found: dict[str, dict[str, Identified]] = {}
+    for matrix in rounds:
+        for server, leaks in matrix.leaks.items():
+            of_server = found.setdefault(server, {})
+            for leak in leaks:
+                of_server.setdefault(leak.crash.fingerprint, leak)
+    return {server: tuple(leaks.values()) for server, leaks in found.items()}
 
 
 def deciding(ran: Sequence[tuple[Matrix, Cell]]) -> tuple[Matrix, Cell]:

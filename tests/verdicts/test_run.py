@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab.crashes.known import Identified
+from lab.crashes.known import Identified, Known
 from lab.crashes.model import Crash, Frame, Kind
 from lab.errors import LabFailed
 from lab.nodes.model import Completed
@@ -24,6 +24,7 @@ from lab.targets import Target
 from lab.verdicts import columns, run
 from lab.verdicts.deviations import Cannot, Deviation, Deviations
 from lab.verdicts.matrix import Matrix
+from lab.verdicts.rounds import merge
 from lab.verdicts.run import Column, Event, run_matrix
 from lab.verdicts.verdict import Outcome
 from tests.verdicts.tape import ONE_CHANGE, one_change_observed
@@ -92,6 +93,7 @@ class FakeKernel:
 
     found: list[list[Identified]]
     told: list[str] = field(default_factory=list)
+    leaks: list[Identified] = field(default_factory=list)
 
     def start(self) -> None:
         self.told.append("start")
@@ -99,6 +101,10 @@ class FakeKernel:
     def reports(self, *, ended: bool) -> Sequence[Identified]:
         self.told.append("ended" if ended else "alive")
         return self.found.pop(0)
+
+    def finish(self) -> Sequence[Identified]:
+        self.told.append("finish")
+        return self.leaks
 
     def decoded(self, crash: Crash) -> str:
         return f"{crash.text}, decoded"
@@ -341,7 +347,7 @@ def test_what_the_kernel_reports_belongs_to_its_cell(runner: Runner) -> None:
         "it ended: kernel: a bad end in f",
     )
     assert (warned.verdict.outcome, warned.raw.outcome) == (Outcome.FAIL, Outcome.PASS)
-    assert runner.kernel.told == ["start", "ended", "alive"]
+    assert runner.kernel.told == ["start", "ended", "alive", "finish"]
     assert "Oops, decoded" in (runner.folder / "samba" / first / "crash.txt").read_text()
     plain = json.loads((runner.folder / "matrix.json").read_text())
     assert [cell["crashes"][0]["fingerprint"] for cell in plain["cells"]] == [
@@ -367,3 +373,29 @@ def test_a_deviation_explains_no_report(runner: Runner) -> None:
     verdict = matrix.cell(name, "samba").verdict
     assert verdict.outcome is Outcome.FAIL
     assert "kernel: a warning in g" in verdict.reason
+
+
+@pytest.mark.parametrize(("known", "code"), [(None, 1), (Known("r", "l", pattern="."), 0)])
+def test_what_is_not_given_back_fails_the_run_unless_known(
+    runner: Runner, known: Known | None, code: int
+) -> None:
+    leak = Crash(Kind.LEAK, "memory that nothing refers to, allocated in f", (Frame("f", 1),))
+    runner.kernel = FakeKernel([[]], leaks=[Identified(leak, known)])
+    matrix = runner.run(SCENARIOS[:1])
+    assert outcomes(matrix) == [PASS]
+    assert matrix.exit_code == code
+    plain = json.loads((runner.folder / "matrix.json").read_text())
+    assert plain["leaks"]["samba"][0]["fingerprint"] == "leak: f+0x1"
+    assert "allocated in f" in (runner.folder / "samba/leaks.txt").read_text()
+    assert (
+        'name="memory that nothing refers to, allocated in f"'
+        in (runner.folder / "junit.xml").read_text()
+    )
+
+
+def test_rounds_tell_each_leak_once(tmp_path: Path, runner: Runner) -> None:
+    leak = Identified(Crash(Kind.LEAK, "files that stay open"))
+    runner.kernel = FakeKernel([[], []], leaks=[leak])
+    one = runner.run(SCENARIOS[:1])
+    two = runner.run(SCENARIOS[:1])
+    assert merge([one, two], tmp_path / "merged").leaks == {"samba": (leak,)}
