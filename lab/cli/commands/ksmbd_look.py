@@ -100,3 +100,44 @@ def debug(context: Any, classes: Sequence[str], flavour: str = "", json: bool = 
     off = [word for word, is_on in state.items() if not is_on]
     print(f"{name}: on: {' '.join(on) or 'none'}; off: {' '.join(off) or 'none'}")
     return 0
+
+
+@command(
+    "ksmbd.gdb",
+    flags={
+        "flavour": ksmbd_node.HELP,
+        "ex": "a command of gdb's, after the connection stands; may be given several times",
+        "batch": "end after these commands, without a terminal",
+        "deadline": "with --batch: seconds that the commands may take (60)",
+    },
+    metavars={"flavour": "NAME", "ex": "COMMAND", "deadline": "N"},
+    repeated=("ex",),
+    examples=(
+        ("lab ksmbd gdb", "gdb on the guest, which stands still until `continue`"),
+        ("lab ksmbd gdb --batch --ex 'break smb2_notify' --ex continue --ex bt", "who calls it"),
+    ),
+)
+def gdb(
+    context: Any,
+    flavour: str = "",
+    ex: Sequence[str] | None = None,
+    batch: bool = False,
+    deadline: str = "60",
+) -> int:
+    """Debug the guest's kernel with gdb, by the symbols of the module that it runs.
+
+    The symbols of lab ksmbd build's module are loaded where the kernel put it; of the kernel
+    itself, the names of its functions are known. gdb runs in the container that builds modules.
+    When gdb ends, the guest runs on.
+    """
+    from lab import backends
+    from lab.errors import UsageError
+    from lab.kernel import gdb as kernel_gdb
+    from lab.session import Lab
+
+    if not deadline.isdecimal() or int(deadline) == 0:
+        raise UsageError(f"--deadline {deadline!r} is no number of seconds", "as in --deadline 120")
+    lab = Lab.open()
+    chosen = ksmbd_node.flavour_of(lab, flavour)
+    lab.require_running(backends.named(chosen))
+    return kernel_gdb.run(lab, chosen, ex or (), batch=batch, deadline=float(deadline))
