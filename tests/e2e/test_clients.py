@@ -1,12 +1,16 @@
-"""Clients that nobody here wrote, on the lab's py node: smbclient and the kernel's cifs."""
+"""Clients that nobody here wrote, on the lab's py node: smbclient, libsmb2, the kernel's cifs."""
 
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
 
 from tests.e2e.harness import Lab, docker, node_address, node_container
 
@@ -71,6 +75,25 @@ def test_smbclient_is_notified(lab: Lab) -> None:
     finally:
         docker("exec", node_container(lab, "py"), "rm", "-r", "/srv/share/n")
     assert "wake" in said
+
+
+@pytest.mark.parametrize("protection", ["plain", "signed", "sealed"])
+@pytest.mark.parametrize("dialect", ["0x202", "0x210", "0x300", "0x302", "0x311"])
+def test_libsmb2_works_on_files(lab: Lab, dialect: str, protection: str) -> None:
+    """Debian's libsmb2 6.2 has no CHANGE_NOTIFY: its library lacks what its header declares."""
+    if protection == "sealed" and dialect < "0x300":
+        pytest.skip("SMB 2 does not seal")
+    program = (Path(__file__).parent / "libsmb2_client.py").read_text(encoding="utf-8")
+    run = subprocess.run(
+        ["docker", "exec", "-i", node_container(lab, "client"), "python3", "-c", program,
+         "py", "TEST", "tester", dialect, protection],
+        input=lab.password + "\n", capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    said = json.loads(run.stdout)
+    names = said.pop("names")
+    assert said == {"same": True, "size": 307_200, "truncated": 1000, "has_blocks": True}
+    assert names == {".": [1, 0], "..": [1, 0], "two": [0, 1000]}
 
 
 CIFS_IOC_NOTIFY = 0x4005CF09  # _IOW(0xCF, 9, struct smb3_notify): u32 filter, u8 watch_tree
