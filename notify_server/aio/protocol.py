@@ -50,8 +50,11 @@ class SmbProtocol(asyncio.BufferedProtocol):
         if connection is None:
             return
         try:
-            with self.hub.tracing:
+            if self.hub.tracing is None:
                 connection.receive(self.hub.read_buffer[:nbytes], time())
+            else:
+                with self.hub.tracing.record():
+                    connection.receive(self.hub.read_buffer[:nbytes], time())
         except Exception:
             log.exception("the core failed on input of client=%s", connection.client)
             connection.disconnect("internal error")

@@ -13,7 +13,6 @@ import os
 import secrets
 import uuid
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import time
 from typing import Final, Self, TextIO
@@ -32,7 +31,6 @@ from notify_server.notify.table import Bounds as WatchBounds
 log: Final = logging.getLogger("notify_server")
 
 _READ_BUFFER: Final = 1 << 18
-_NOT_TRACING: Final = contextlib.nullcontext()
 _STOP_SECONDS: Final = 5.0
 _BACKLOG: Final = 1024
 _FEED_PAUSE: Final = 1.0  # seconds without reading a feed that failed
@@ -91,7 +89,8 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._bounds = config.bounds
-        self._tracer = Tracer(options.trace) if options.trace is not None else None
+        self.tracing = Tracer(options.trace) if options.trace is not None else None
+        """Records what comes from outside: input of a connection, changes of the feed."""
         self.loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._feed_timer: asyncio.TimerHandle | None = None
@@ -121,14 +120,11 @@ class Hub:
             if deadline is not None:
                 self._timer = self.loop.call_later(max(0.0, deadline - time()), self._tick)
         for connection in self.core.take_dirty():
-            if isinstance(connection.owner, SmbProtocol):
-                connection.owner.flush()
-        self.core.notify_log.flush()
-
-    @property
-    def tracing(self) -> AbstractContextManager[None]:
-        """Surrounds what comes from outside: input of a connection, changes of the feed."""
-        return _NOT_TRACING if self._tracer is None else self._tracer.record()
+            owner = connection.owner
+            if isinstance(owner, SmbProtocol):
+                owner.flush()
+        if self.core.notify_log.ends:
+            self.core.notify_log.flush()
 
     def _tick(self) -> None:
         self._timer = None
@@ -137,8 +133,11 @@ class Hub:
 
     def _feed_readable(self) -> None:
         failures = self.core.feed_failures
-        with self.tracing:
+        if self.tracing is None:
             self.core.drain(time())
+        else:
+            with self.tracing.record():
+                self.core.drain(time())
         self.flush()
         if self.core.feed_failures != failures:
             # What it failed on may still be there, and keep the selector awake.

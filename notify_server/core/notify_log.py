@@ -17,10 +17,10 @@ class NotifyLog:
     Lines are written by `flush`, once the responses are on their way: they are not worth a delay.
     """
 
-    __slots__ = ("_ends",)
+    __slots__ = ("ends",)
 
     def __init__(self) -> None:
-        self._ends: list[tuple[ParkedRequest, NtStatus, int, float]] = []
+        self.ends: list[tuple[ParkedRequest, NtStatus, int, float]] = []
 
     @property
     def wanted(self) -> bool:
@@ -29,12 +29,12 @@ class NotifyLog:
 
     def add(self, parked: ParkedRequest, status: NtStatus, size: int, now: float) -> None:
         """A CHANGE_NOTIFY ended with `status` and `size` bytes of records."""
-        self._ends.append((parked, status, size, now))
+        self.ends.append((parked, status, size, now))
 
     def flush(self) -> None:
         """Write what was collected."""
-        if self._ends:
-            ends, self._ends = self._ends, []
+        if self.ends:
+            ends, self.ends = self.ends, []
             for end in ends:
                 _write(*end)
 

@@ -152,6 +152,11 @@ class OplockTable:
 
     # Time
 
+    @property
+    def breaking(self) -> bool:
+        """Whether any break may be under way."""
+        return bool(self._breaks)
+
     def next_deadline(self) -> float | None:
         """When `expire` should be called, if ever."""
         while self._breaks and self._breaks[0][1].oplock_waiters is None:

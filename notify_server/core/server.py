@@ -208,7 +208,7 @@ class Server:
 
     def next_deadline(self) -> float | None:
         """When `tick` should be called, if ever."""
-        return self.oplocks.next_deadline()
+        return self.oplocks.next_deadline() if self.oplocks.breaking else None
 
     def tick(self, now: float) -> None:
         """Do what is due."""
