@@ -31,6 +31,7 @@ COMMAND_MODULES = (
     "scenarios",
     "trace",
     "evidence",
+    "samba",
     "capture",
     "torture",
     "watch",

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.engine import labels
 from lab.engine.sdk import connect, explained
+from lab.errors import LabError
 from lab.nodes.model import DeadlineExceeded
 
 _KILLED = 137  # timeout(1) with SIGKILL
@@ -109,7 +111,8 @@ def start_job(
             user=user or None,
             host_config=host,
             environment=dict(environment or {}),
-            labels={labels.NAME: lab_name},
+            # The image of a node has the node's label, and would lend it to the container.
+            labels={labels.NAME: lab_name, labels.NODE: ""},
         )["Id"]
         job = Job(api, container, tag)
         try:
@@ -130,7 +133,8 @@ def run_job(
 ) -> int:
     """Run a job to its end and return its exit code; DeadlineExceeded after `deadline` seconds.
 
-    The container is gone when this returns, however it returns. Options as for `start_job`.
+    The container is gone when this returns, however it returns; interrupted, the job is told so
+    (SIGTERM) and has some seconds to put its things in order. Options as for `start_job`.
     """
     bounded = ["timeout", "-s", "KILL", f"{deadline:.0f}", *argv]
     job = start_job(tag, bounded, timeout=deadline + _GRACE_S, **options)
@@ -138,6 +142,10 @@ def run_job(
         for line in job.lines():
             on_line(line)
         code = job.exit_code()
+    except BaseException:
+        with suppress(LabError, KeyboardInterrupt):  # a second interrupt shortens the wait
+            job.end()
+        raise
     finally:
         job.remove()
     if code == _KILLED:

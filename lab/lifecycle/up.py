@@ -12,6 +12,7 @@ from lab import backends, render, secrets
 from lab.flavours import folders
 from lab.lifecycle import names, ports
 from lab.lifecycle.waiting import Healthy, Waiter
+from lab.samba import wanted as samba
 from lab.state import write_atomically
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def up(lab: Lab, servers: Collection[str] = ()) -> Up:
         ensure_base(settings.debian.suite, settings.debian.mirror, say)
     with progress.step("images", "Building the images"):
         built = ensure_images(paths.rendered, images(nodes), settings.name, say) or {}
+    smbd = samba.build_for_up(lab) if "samba" in nodes else None
     with progress.step("accelerator_probe", "Choosing the guest's accelerator"):
         accelerator, reason = resolve(settings, lab.state, say)
         lab.state.set("running_accelerator", {"kind": accelerator, "reason": reason})
@@ -86,6 +88,9 @@ def up(lab: Lab, servers: Collection[str] = ()) -> Up:
     active = _active(lab, nodes)
     with progress.step("answering", "Waiting until every node answers"):
         healthy = Waiter(lab, accelerator, active, started, nodes).wait()
+    if smbd is not None:
+        with progress.step("samba_install", "Installing smbd"):
+            samba.install_for_up(lab, smbd)
     lab.state.set("active", active)
     seconds = {**progress.seconds, "total": time.monotonic() - begin}
     done = Up(seconds, built, healthy, accelerator, reason, active)
