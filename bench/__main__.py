@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from bench import lab_figures, notify_figures, report, watch_figures
@@ -27,9 +28,11 @@ def main() -> None:
         report.show("The lab", figures)
     if given.part in ("all", "server"):
         lab_figures.lab("up")
-        figures = notify_figures.measure(given.n, given.seconds, given.directories)
+        figures, failures = notify_figures.measure(given.n, given.seconds, given.directories)
         report.write(RESULTS, "server", figures, lab_figures.facts())
         report.show("notify_server beside smbd", figures)
+        if failures:
+            sys.exit("not measured:\n" + "\n".join(failures))
     if given.part in ("all", "watch"):
         figures = watch_figures.measure()
         report.write(RESULTS, "watch", figures, {})

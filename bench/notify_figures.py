@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,25 @@ from bench.lab_figures import ROOT, lab
 from bench.report import Figure
 
 SERVERS = ("py", "samba")
+LOAD_SECONDS = 240
+RATIO_BAR = 0.8
+
+
+class BenchError(Exception):
+    """A load ended with an error, or did not end."""
+
+
+def first_line(child: subprocess.Popen[str], what: str) -> dict[str, Any]:
+    """What a load says when it is ready."""
+    assert child.stdout is not None
+    if not select.select([child.stdout], [], [], LOAD_SECONDS)[0]:
+        child.kill()
+        raise BenchError(f"{what} is not ready after {LOAD_SECONDS} s")
+    line = child.stdout.readline()
+    if not line:
+        raise BenchError(f"{what} ended before it was ready")
+    said: dict[str, Any] = json.loads(line)
+    return said
 
 
 def docker(*words: str) -> str:
@@ -54,14 +74,19 @@ class Beside:
         password = (ROOT / ".lab/secrets/password").read_text().strip()
         return {**os.environ, "LOAD_PASSWORD": password}
 
-    def run(self, server: str, load: str, *words: str, timeout: float = 900) -> dict[str, Any]:
+    def run(
+        self, server: str, load: str, *words: str, timeout: float = LOAD_SECONDS
+    ) -> dict[str, Any]:
         """The last line that the load printed, decoded."""
-        run = subprocess.run(
-            self.argv(server, load, *words),
-            env=self.env, capture_output=True, text=True, timeout=timeout,
-        )  # fmt: skip
+        try:
+            run = subprocess.run(
+                self.argv(server, load, *words),
+                env=self.env, capture_output=True, text=True, timeout=timeout,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"load {load} on {server} did not end in {timeout:g} s") from None
         if run.returncode != 0:
-            sys.exit(f"load {load} on {server}:\n{run.stdout}{run.stderr}")
+            raise BenchError(f"load {load} on {server}:\n{run.stdout}{run.stderr}")
         result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
         return result
 
@@ -75,14 +100,10 @@ class Beside:
             env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
-            assert child.stdout is not None
-            line = child.stdout.readline()
-            if not line:
-                sys.exit(f"load {load} on {server} ended before it was ready")
-            yield json.loads(line), child
+            yield first_line(child, f"load {load} on {server}"), child
         finally:
             if child.poll() is None:
-                child.communicate("\n", timeout=300)
+                child.communicate("\n", timeout=LOAD_SECONDS)
 
     def container(self, node: str) -> str:
         (container,) = docker(
@@ -108,7 +129,7 @@ def _ratios(figures: dict[str, Figure]) -> dict[str, Any]:
     return {
         "median_ratio": round(py.median / samba.median, 3),
         "p99_ratio": round(py.p99 / samba.p99, 3),
-        "ratio_bar": 0.8,
+        "ratio_bar": RATIO_BAR,
     }
 
 
@@ -132,20 +153,35 @@ def latencies(beside: Beside, n: int, rounds: int) -> list[Figure]:
 
 
 def fan_outs(beside: Beside, n: int) -> list[Figure]:
-    """The last watcher's delay; smbd at up to 200 (a process each), py at up to 2,000."""
-    found = []
+    """The last watcher's delay; smbd at up to 200 (a process each), py at up to 2,000.
+
+    The floor is what 2,000 system calls cost: a loop that sends as many bytes to as many sockets.
+    """
+    found = {}
     for server, watchers in (
         ("samba", 1), ("py", 1), ("samba", 200), ("py", 200), ("py", 2000),
     ):  # fmt: skip
-        samples = beside.run(server, "fan-out", "--n", str(n), "--watchers", str(watchers))
-        found.append(Figure(f"last of {watchers:,} watchers, {server}", "ms", samples["samples"]))
-    return found
+        words = ("--n", str(n), "--watchers", str(watchers))
+        title = f"last of {watchers:,} watchers, {server}"
+        found[server, watchers] = Figure(
+            title, "ms", beside.run(server, "fan-out", *words)["samples"]
+        )
+    smbd = found["samba", 200]
+    for watchers in (200, 2000):
+        found["py", watchers].bar = round(smbd.median, 3)
+        found["py", watchers].how = "held against smbd's median at 200"
+    bare = [
+        sample / 1000
+        for sample in beside.run("py", "floor", "--n", str(n), "--watchers", "2000")["samples"]
+    ]
+    how = "an inotify reader that sends to as many sockets, in a loop"
+    return [*found.values(), Figure("floor: last of 2,000 sockets", "ms", bare, None, how)]
 
 
 def parked_memory(beside: Beside) -> list[Figure]:
     """KiB of the server for each parked watch."""
-    # A parked connection is two descriptors of the server's: its socket and its directory.
-    most = (beside.descriptors("py") - 500) // 2
+    # A parked connection is one descriptor of the server's, its socket; a directory is one for all.
+    most = beside.descriptors("py") - 500
     connections = min(10_000, most - most % 100)
     found = []
     for server, watchers, each in (("py", connections, 1), ("py", 10_000, 100), ("samba", 200, 1)):
@@ -187,10 +223,9 @@ def tree_by_source(source: str, directories: int) -> list[Figure]:
                 ],
                 env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
             )  # fmt: skip
-            assert load.stdout is not None
-            armed = json.loads(load.stdout.readline())
+            armed = first_line(load, f"load tree with {source}")
             grown = pss(server.pid) - before
-            out, _ = load.communicate("\n", timeout=300)
+            out, _ = load.communicate("\n", timeout=LOAD_SECONDS)
             counted = json.loads(out.splitlines()[-1])
         finally:
             server.terminate()
@@ -232,14 +267,26 @@ def sustained(beside: Beside, seconds: int) -> list[Figure]:
     ]  # fmt: skip
 
 
-def measure(n: int, seconds: int, directories: int) -> list[Figure]:
-    """All figures of the server; the lab must be up."""
+def measure(n: int, seconds: int, directories: int) -> tuple[list[Figure], list[str]]:
+    """All figures of the server, and what could not be measured; the lab must be up."""
     beside = Beside()
-    return [
-        *latencies(beside, n, 5),
-        *fan_outs(beside, 10),
-        *parked_memory(beside),
-        *tree_by_source("inotify", directories),
-        *(tree_by_source("fanotify", directories) if os.geteuid() == 0 else []),
-        *sustained(beside, seconds),
+    stages: list[tuple[str, Callable[[], list[Figure]]]] = [
+        ("latencies", lambda: latencies(beside, n, 8)),
+        ("many watchers", lambda: fan_outs(beside, 15)),
+        ("parked watches", lambda: parked_memory(beside)),
+        ("a tree with inotify", lambda: tree_by_source("inotify", directories)),
     ]
+    if os.geteuid() == 0:
+        stages.append(("a tree with fanotify", lambda: tree_by_source("fanotify", directories)))
+    stages.append((f"{seconds} s of sustained changes", lambda: sustained(beside, seconds)))
+    figures: list[Figure] = []
+    failures = []
+    for title, stage in stages:
+        print(f"measuring {title} …", file=sys.stderr, flush=True)
+        start = time.monotonic()
+        try:
+            figures += stage()
+        except (BenchError, subprocess.SubprocessError) as error:
+            failures.append(f"{title}: {error}")
+        print(f"  took {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    return figures, failures

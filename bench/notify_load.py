@@ -142,27 +142,45 @@ def smb_latency(given: argparse.Namespace) -> None:
 
 
 def floor(given: argparse.Namespace) -> None:
-    """What no server can beat: another process reads inotify and writes 8 bytes to a socket."""
+    """What no server can beat: another process reads inotify and writes to `watchers` sockets."""
     with place(given) as here:
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", 0), backlog=given.watchers)
         listener.settimeout(30)
         address = listener.getsockname()
         child = subprocess.Popen(
-            [sys.executable, "-m", "bench.inotify_floor", str(here.folder), str(address[1])]
-        )
+            [
+                sys.executable, "-m", "bench.inotify_floor",
+                str(here.folder), str(address[1]), str(given.watchers),
+            ]
+        )  # fmt: skip
         try:
-            peer, _ = listener.accept()
-            peer.settimeout(30)
-            peer.recv(1)
+            peers = [listener.accept()[0] for _ in range(given.watchers)]
+            poll = select.epoll()
+            receive = {}
+            for peer in peers:
+                peer.settimeout(30)
+                peer.recv(1)
+                poll.register(peer.fileno(), select.EPOLLIN)
+                receive[peer.fileno()] = peer.recv
             path = str(here.folder / "file")
             samples = []
             for turn in range(given.n):
+                waiting = len(peers)
                 start = time.perf_counter_ns()
                 if turn % 2:
                     os.unlink(path)
                 else:
                     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
-                peer.recv(8)
+                if waiting == 1:
+                    peers[0].recv(4096)
+                else:
+                    while waiting:
+                        ready = poll.poll(30)
+                        if not ready:
+                            raise LoadError("the floor says nothing for 30 s")
+                        for fd, _ in ready:
+                            receive[fd](4096)
+                        waiting -= len(ready)
                 samples.append((time.perf_counter_ns() - start) / 1000)
         finally:
             child.terminate()
