@@ -19,17 +19,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from notify_server.fs import fanotify
-from notify_server.fs.api import FeedBounds, FeedStatistics
+from notify_server.fs.api import FeedBounds
 from notify_server.fs.fanotify import FanotifyEvent, FileHandle
 from notify_server.fs.feed import Echoes, Kind, Operation
 from notify_server.fs.names import to_wire
-from notify_server.fs.timer import Timer
+from notify_server.fs.source import RetryingSource
 from notify_server.fs.watched import join, name_of, parent_of
 from notify_server.notify.change import ChangesLost, DirectoryDoomed, DirectoryMoved, Event
 from notify_server.notify.classes import Operation as Done
@@ -74,33 +73,22 @@ class _Mark:
         self.parts = 0
 
 
-class FanotifySource:
+class FanotifySource(RetryingSource):
     """See the module; implements `feed.Source`."""
 
     name = "fanotify"
 
     def __init__(self, bounds: FeedBounds | None = None) -> None:
-        self.bounds = bounds or FeedBounds()
-        self.statistics = FeedStatistics()
         self._group = fanotify.init()
-        self._timer = Timer()
-        self._epoll = select.epoll()
-        self._epoll.register(self._group, select.EPOLLIN)
-        self._epoll.register(self._timer.fileno(), select.EPOLLIN)
+        super().__init__(bounds, self._group)
         self._marks: dict[bytes, _Mark] = {}
         self._watched: dict[str, set[_Part]] = {}
         self._unseen: set[_Part] = set()  # parts with a file system that has no mark
-        self._waiting = False
         self._paths: dict[FileHandle, str] = {}
         self._named: dict[FileHandle, tuple[FileHandle, str]] = {}  # by events being read
-        self._out: list[Event | Operation] = []
-
-    def fileno(self) -> int:
-        return self._epoll.fileno()
 
     def close(self) -> None:
-        self._epoll.close()
-        self._timer.close()
+        super().close()
         for mark in self._marks.values():
             os.close(mark.mount)
         os.close(self._group)
@@ -133,7 +121,7 @@ class FanotifySource:
                 self._mark(part, place)
             except OSError as error:
                 self._unseen.add(part)
-                self._degrade(part.path, place, error)
+                self._cannot(part.path, place, error)
 
     def _mark(self, part: _Part, path: str) -> _Mark:
         mount = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -180,17 +168,12 @@ class FanotifySource:
     def extend(self) -> bool:
         return False
 
-    def _degrade(self, path: str, place: str, error: OSError) -> None:
-        message = (
-            f"watch: changes on the file system of {place} cannot be seen ({error.strerror}); "
-            f"watchers of {path} are told to enumerate, again in {self.bounds.retry_seconds:g} s"
+    def _cannot(self, path: str, place: str, error: OSError) -> None:
+        self._degrade(
+            path,
+            f"changes on the file system of {place} cannot be seen ({error.strerror}); "
+            f"watchers of {path} are",
         )
-        log.warning("%s", message)
-        self.statistics.failures.append(message)
-        del self.statistics.failures[:-16]
-        self._out.append(ChangesLost(to_wire(path)))
-        self._timer.set(self.bounds.retry_seconds)
-        self._waiting = True
 
     def _retry(self) -> None:
         unseen, self._unseen = self._unseen, set()
@@ -221,11 +204,7 @@ class FanotifySource:
             for event in events:
                 self._translate(event, echoes)
             self._named.clear()
-        if self._waiting and self._timer.expired():
-            self._waiting = False
-            self._retry()
-        out, self._out = self._out, []
-        return out
+        return self._found()
 
     def _take(self) -> list[FanotifyEvent]:
         try:
