@@ -1,24 +1,26 @@
 """A capture of what goes through the front while somebody works by hand.
 
 tcpdump runs in a container of its own that shares the front's network, so the front itself needs
-neither a tool nor a capability. It listens on the leg between HAProxy and the active server: what
-is there is what the client said, and it is told from the leg before by its addresses.
+neither a tool nor a capability. It listens on the legs between HAProxy and the servers, whichever
+is active: what is there is what the client said, and it is told from the leg before, and one server
+from another, by addresses.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab import backends, runs
 from lab import matrix as running
-from lab import runs
 from lab.engine import labels, process
 from lab.engine.sdk import container_info
 from lab.errors import LabError, LabFailed
@@ -51,16 +53,18 @@ BY_HAND = Scenario(
     steps=(),
     expectations=(),
 )
+REPRODUCE = "lab capture"
+REPRODUCE_PLAY = "lab capture --seed --play"
 NOT_JUDGED = Verdict(Outcome.NOT_RUN, "captured by hand: nothing was judged")
 
 
 @dataclass(frozen=True)
 class Captured:
-    """What came of it: the folder, the ladder, the report, and whether to believe the capture."""
+    """What came of it: the folder, the ladder of each server that was spoken to, in the order in
+    which they were active, the report, and whether to believe the capture."""
 
     folder: Path
-    server: str
-    ladder: Ladder
+    ladders: Mapping[str, Ladder]
     report: Path
     trust: Trust
 
@@ -99,17 +103,19 @@ def _docker(*words: str) -> str:
 def record(lab: Lab, work: Callable[[str, Path], Matrix | None]) -> Captured:
     """Capture while `work(server, folder)` goes on, which may be ended by Ctrl-C.
 
-    It returns the matrix of what it ran, or None if it was somebody's hands. Raises `LabFailed` if
-    nothing at all was captured.
+    `server` is the active one; a `lab switch` meanwhile is followed. `work` returns the matrix of
+    what it ran, or None if it was somebody's hands. Raises `LabFailed` if nothing at all was
+    captured.
     """
     server = running.active(lab)
     lab.require_running("front", "client")
+    addresses = _addresses(lab)
     with beside_front(lab):
         node = container(lab.engine, NODE)
         recorder = Recorder(
             node,
             lambda argv: lab.engine.exec_pipe(NODE, list(argv)),
-            host=server,
+            host=f"({' or '.join(backends.service(name) for name in addresses.values())})",
             port=SMB_PORT,
             path=PATH,
         )
@@ -126,61 +132,92 @@ def record(lab: Lab, work: Callable[[str, Path], Matrix | None]) -> Captured:
         told = recorder.stop()
         data = recorder.fetch()
         decoded = tshark.decode(tshark.on_node(node, DECODE_DEADLINE_S), PATH, SMB_PORT)
-    played = matrix is not None
-    if matrix is None:
-        matrix = by_hand(server, folder, began)
-        save(matrix)
-    scenario = matrix.scenarios[0].name
-    cell = folder / server / scenario
-    cell.mkdir(parents=True, exist_ok=True)
-    mine, events = sessions(data, decoded, (CHANGE_NOTIFY,) if played else ())
-    built = ladder.build(
-        events, server=server, scenario=scenario, directory=_directory(cell / "observations.jsonl")
-    )
-    if not built.rungs:
+    found = by_server(data, decoded, addresses, (CHANGE_NOTIFY,) if matrix else ())
+    if not found:
         shutil.rmtree(folder)
         raise LabFailed(
             f"nobody spoke to {server} through the front",
             f"connect to port {lab.settings.front.port} while it runs (lab status)",
         )
-    (cell / files.CAPTURE).write_bytes(mine)
-    files.write_ladder(cell, built)
+    reproduce = REPRODUCE_PLAY if matrix else REPRODUCE
+    if matrix is None:
+        matrix = by_hand(list(found), folder, began)
+        save(matrix)
     believed = capture.judge_counters(told)
-    trust = capture.judge(mine, SMB_PORT) if believed.ok else believed
-    report = runs.finish(folder, running.versions_of(lab, [server]), "lab capture")
-    return Captured(folder, server, built, report, trust)
+    ladders: dict[str, Ladder] = {}
+    for name, (mine, events) in found.items():
+        cell = folder / name / matrix.scenarios[0].name
+        ladders[name] = _write(cell, name, mine, events)
+        believed = capture.judge(mine, SMB_PORT) if believed.ok else believed
+    report = runs.finish(folder, running.versions_of(lab, list(found)), reproduce)
+    return Captured(folder, ladders, report, believed)
 
 
-def by_hand(server: str, folder: Path, began: float) -> Matrix:
-    """A matrix of one cell that nobody judged, so that a report can be made of it."""
+def _addresses(lab: Lab) -> dict[bytes, str]:
+    """The servers that run, by their addresses in the lab's network."""
+    found = {}
+    for name, info in lab.engine.containers().items():
+        if name not in lab.settings.backends or info.state != "running":
+            continue
+        networks = lab.engine.inspect(name)["NetworkSettings"]["Networks"]
+        for network in networks.values():
+            if network["IPAddress"]:
+                found[ipaddress.ip_address(network["IPAddress"]).packed] = name
+    return found
+
+
+def _write(cell: Path, server: str, data: bytes, events: Sequence[Pdu | TcpEvent]) -> Ladder:
+    """One server's capture and ladder."""
+    cell.mkdir(parents=True, exist_ok=True)
+    directory = _directory(cell / "observations.jsonl")
+    built = ladder.build(events, server=server, scenario=cell.name, directory=directory)
+    (cell / files.CAPTURE).write_bytes(data)
+    files.write_ladder(cell, built)
+    return built
+
+
+def by_hand(servers: Sequence[str], folder: Path, began: float) -> Matrix:
+    """A matrix of cells that nobody judged, so that a report can be made of them."""
+    cell = Cell(NOT_JUDGED, NOT_JUDGED, round(time.time() - began, 3))
     return Matrix(
         scenarios=(BY_HAND,),
-        servers=(server,),
-        cells={(BY_HAND.name, server): Cell(NOT_JUDGED, NOT_JUDGED, round(time.time() - began, 3))},
+        servers=tuple(servers),
+        cells={(BY_HAND.name, server): cell for server in servers},
         run_dir=folder,
         started=datetime.fromtimestamp(began).astimezone().isoformat(timespec="seconds"),
         seconds=round(time.time() - began, 3),
     )
 
 
-def sessions(
-    data: bytes, decoded: Sequence[Pdu | TcpEvent], with_commands: Collection[int] = ()
-) -> tuple[bytes, list[Pdu | TcpEvent]]:
-    """The capture and its events, without the connections that are nobody's work.
+def by_server(
+    data: bytes,
+    decoded: Sequence[Pdu | TcpEvent],
+    addresses: Mapping[bytes, str],
+    with_commands: Collection[int] = (),
+) -> dict[str, tuple[bytes, list[Pdu | TcpEvent]]]:
+    """Each server's part of a capture and of its events, in the order of their first connection.
 
-    Those are the ones that only ask whether the server lives, and, if commands are given, those
-    that have none of them: the client's own housekeeping.
+    Without the connections that are nobody's work: those that only ask whether the server lives,
+    and, if commands are given, those that have none of them: the client's own housekeeping.
     """
+    whole = pcap.read(data)
     ports = {
         event.client_port
         for event in decoded
         if isinstance(event, Pdu)
         and (event.command in with_commands if with_commands else event.command != NEGOTIATE)
     }
-    whole = pcap.read(data)
-    connections = pcap.streams(whole, SMB_PORT)
-    mine = pcap.cut(whole, connections, 0.0, float("inf"), ports or {0})
-    return mine.to_bytes(), [event for event in decoded if event.client_port in ports]
+    mine: dict[str, list[pcap.Stream]] = {}
+    for stream in pcap.streams(whole, SMB_PORT):
+        server = addresses.get(stream.server[0])
+        if server is not None and stream.client[1] in ports:
+            mine.setdefault(server, []).append(stream)
+    found = {}
+    for server, connections in mine.items():
+        theirs = {stream.client[1] for stream in connections}
+        part = pcap.cut(whole, connections, 0.0, float("inf"), theirs).to_bytes()
+        found[server] = part, [event for event in decoded if event.client_port in theirs]
+    return found
 
 
 def _directory(observations: Path) -> str:

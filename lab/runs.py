@@ -14,6 +14,7 @@ from lab.evidence import markdown, run_folder
 
 SUMMARY = "summary.md"
 REPRODUCE = "lab run-scenarios {scenario} --server {server}"
+REPRODUCE_FILE = "reproduce.txt"  # where it is another command
 LATEST, PREVIOUS = "latest", "previous"
 
 Versions = Mapping[str, Mapping[str, str]]
@@ -73,13 +74,19 @@ def host_versions() -> dict[str, str]:
     }
 
 
-def finish(folder: Path, versions: Versions, reproduce: str = REPRODUCE) -> Path:
+def finish(folder: Path, versions: Versions, reproduce: str = "") -> Path:
     """Write a run's versions, its report and its summary; return the report.
 
-    `reproduce` is the command for one cell.
+    `reproduce` is the command for one cell; it is kept, for a report that is made anew.
     """
     from lab.evidence import report  # with jinja2, which takes its time
 
+    kept = folder / REPRODUCE_FILE
+    if reproduce:
+        kept.write_text(reproduce + "\n", "utf-8")
+    elif kept.exists():
+        reproduce = kept.read_text("utf-8").strip()
+    reproduce = reproduce or REPRODUCE
     text = json.dumps(versions, indent=2, ensure_ascii=False)
     (folder / run_folder.VERSIONS).write_text(text + "\n", "utf-8")
     run = run_folder.read(folder)

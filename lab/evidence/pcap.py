@@ -141,6 +141,7 @@ class Stream:
     """One TCP connection to the server's port, from the client's point of view."""
 
     client: tuple[bytes, int]
+    server: tuple[bytes, int] = (b"", 0)
     packets: list[Packet] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
 
@@ -200,7 +201,7 @@ def streams(capture: Pcap, port: int) -> list[Stream]:
         opens_anew = s.flags & SYN and s.source == client
         stream = found.get((client, server))
         if stream is None or (opens_anew and stream.closed):
-            stream = found[(client, server)] = Stream(client)
+            stream = found[(client, server)] = Stream(client, server)
             every.append(stream)
         stream.packets.append(packet)
         stream.segments.append(s)

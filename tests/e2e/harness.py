@@ -64,12 +64,14 @@ class Lab:
     def argv(self, *words: str) -> list[str]:
         return [str(Path(sys.executable).with_name("lab")), *words]
 
-    def popen(self, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def popen(
+        self, *words: str, env: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.argv(*words),
             env={**self.env, **(env or {})},
             cwd=self.root,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -6,16 +6,21 @@ import gzip
 import json
 import os
 import signal
+import subprocess
 import tarfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.client.interpreter import Interpreter, Job
+from lab.client.pump import Pump
 from lab.evidence import capture
 from lab.evidence.column import CAPTURE
 from lab.evidence.run_folder import OBSERVATIONS
+from lab.scenarios.catalogue import load
 from tests.e2e.harness import BACKENDS, Lab, docker
 from tests.e2e.test_lab import opened_root
 from tests.evidence import browser
@@ -199,13 +204,11 @@ def test_without_captures_a_verdict_stands_on_the_observations(lab: Lab) -> None
     assert (folder / "report.html").exists()
 
 
-def test_the_seeds_three_events_are_on_the_ladder(lab: Lab) -> None:
+def shows_the_seeds_events(ladder: str, directory: str) -> None:
     """Enter the root, enter dir, touch dir/file1 on the server: what each of them looks like."""
-    lab("switch", "samba")
-    told = lab.json("capture", "--seed", "--play")
-    assert told["believed"], told["reason"]
-    assert Path(told["report"]).exists()
-    lines = [" ".join(line.split()) for line in Path(told["ladder"]).read_text().splitlines()]
+    lines = [" ".join(line.split()) for line in ladder.splitlines()]
+    root = directory or '""'
+    folder = rf"{directory}\dir" if directory else "dir"
 
     def at(*words: str, after: int = 0) -> int:
         found = [n for n, line in enumerate(lines) if n > after and all(w in line for w in words)]
@@ -213,31 +216,101 @@ def test_the_seeds_three_events_are_on_the_ladder(lab: Lab) -> None:
         return found[0]
 
     # Entering a folder is one compound, CREATE and CHANGE_NOTIFY on the handle that it opens.
-    enter_root = at("┌─▶ CREATE", "{dir}, OPEN")
+    enter_root = at("┌─▶ CREATE", f"{root}, OPEN")
     assert "└─▶ CHANGE_NOTIFY" in lines[enter_root + 1]
-    assert "FileId all FF = {dir}, FILE_NAME | ATTRIBUTES" in lines[enter_root + 1]
+    assert f"FileId all FF = {root}, FILE_NAME | ATTRIBUTES" in lines[enter_root + 1]
     parked = at("n1 interim PENDING", after=enter_root)
     # The next folder's watch is there before the last one is cancelled.
-    enter_dir = at("┌─▶ CREATE", r"{dir}\dir, OPEN", after=parked)
+    enter_dir = at("┌─▶ CREATE", f"{folder}, OPEN", after=parked)
     cancel = at("CANCEL", "n1 cancel by AsyncId", after=at("n2 interim PENDING", after=enter_dir))
     cancelled = at("n1 final CANCELLED", after=cancel)
     touched = at("n2 final SUCCESS", after=cancelled)
     assert "ADDED file1" in lines[touched + 1]
 
 
-def test_what_is_done_by_hand_is_captured_until_ctrl_c(lab: Lab) -> None:
-    lab("switch", "py")
-    child = lab.popen("capture", "--json")
+def test_the_seeds_three_events_are_on_the_ladder(lab: Lab) -> None:
+    lab("switch", "samba")
+    told = lab.json("capture", "--seed", "--play")
+    assert told["believed"], told["reason"]
+    shows_the_seeds_events(Path(told["servers"]["samba"]["ladder"]).read_text(), "{dir}")
+    report = Path(told["report"]).read_text()
+    assert "lab capture --seed --play" in report
+    assert "lab run-scenarios H1 --server" not in report
+
+
+def explore(lab: Lab, touch: Callable[[], None]) -> list[dict[str, Any]]:
+    """What Explorer does in the seed, by another process and through the front: H1's requests in
+    the root of the share. `touch` is called where the server is to touch dir/file1."""
+    observed: list[dict[str, Any]] = []
+
+    def ask(_: int, argv: tuple[str, ...]) -> dict[str, Any]:
+        if argv[0] == "touch":
+            touch()
+        return {"returncode": 0, "stdout": "", "stderr": ""}
+
+    (scenario,) = load().select(["H1"])
+    job = Job("127.0.0.1", lab.port, "TEST", "tester", lab.password, "", 1.0)
+    note = lambda kind, **values: observed.append({"kind": kind, **values})  # noqa: E731
+    Interpreter(job, Pump(), note, ask).run(scenario.steps)
+    return observed
+
+
+def until(stream: Any, words: str) -> None:
+    """Read lines until one has these words."""
+    for line in stream:
+        if words in line:
+            return
+    pytest.fail(f"it ended without saying {words!r}")
+
+
+@pytest.mark.parametrize("server", ["samba", "py"])
+def test_the_seed_led_by_hand_shows_what_the_seed_shows(lab: Lab, server: str) -> None:
+    lab("switch", server)
+    child = lab.popen("capture", "--seed", "--json", stdin=subprocess.PIPE)
+    assert child.stdin is not None
     assert child.stderr is not None
-    assert "Capturing what goes to py" in child.stderr.readline()
-    with opened_root(lab):
-        pass
+    until(child.stderr, "Press Enter here")
+
+    def press_enter() -> None:
+        assert child.stdin is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+        until(child.stderr, f"dir/file1 is touched on {server}")
+
+    observed = explore(lab, press_enter)
+    assert observed[-1]["kind"] != "stopped", observed[-1]
     os.killpg(child.pid, signal.SIGINT)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
     told = json.loads(out)
     assert told["believed"], told["reason"]
-    assert "CREATE" in Path(told["ladder"]).read_text()
+    shows_the_seeds_events(Path(told["servers"][server]["ladder"]).read_text(), "")
+    again = lab.json("report", str(Path(told["report"]).parent))
+    assert "lab capture" in Path(again["report"]).read_text()
+    assert "lab run-scenarios by-hand" not in Path(again["report"]).read_text()
+
+
+def test_what_is_done_by_hand_is_captured_until_ctrl_c_across_a_switch(lab: Lab) -> None:
+    lab("switch", "py")
+    child = lab.popen("capture", "--json")
+    assert child.stderr is not None
+    said = child.stderr.readline()
+    assert "Capturing what goes through 127.0.0.1:" in said
+    assert "now to py" in said
+    with opened_root(lab):
+        pass
+    lab("switch", "samba")
+    with opened_root(lab):
+        pass
+    os.killpg(child.pid, signal.SIGINT)
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    told = json.loads(out)
+    assert told["believed"], told["reason"]
+    assert list(told["servers"]) == ["py", "samba"]
+    for files in told["servers"].values():
+        assert "CREATE" in Path(files["ladder"]).read_text()
+        assert capture.judge(Path(files["capture"]).read_bytes(), 445) == capture.Trust(True)
     assert docker("ps", "-aq", "--filter", "label=org.notify-lab.node=capture") == ""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +21,7 @@ from lab.verdicts.export import matrix_json
 from tests.evidence.material import PORT, decoded, pcap_of
 from tests.verdicts.test_schema import complaints
 
-NAME = "samba-explorer"
+NAME, LATER = "samba-explorer", "samba-changes"
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +34,19 @@ def ports(data: bytes) -> set[int]:
     return {stream.client[1] for stream in pcap.streams(pcap.read(data), PORT)}
 
 
+def addresses(name: str) -> dict[bytes, str]:
+    return {stream.server[0]: "samba" for stream in pcap.streams(pcap.read(pcap_of(name)), PORT)}
+
+
+def of_one(events: Sequence[Any], commands: Collection[int] = ()) -> tuple[bytes, list[Any]]:
+    """The part of the one server in a capture; an empty one if nobody spoke to it."""
+    found = capturing.by_server(pcap_of(NAME), events, addresses(NAME), commands)
+    nothing = pcap.cut(pcap.read(pcap_of(NAME)), [], 0, 0).to_bytes()
+    return found.get("samba", (nothing, []))
+
+
 def test_whoever_did_something_is_in_it() -> None:
-    data, events = capturing.sessions(pcap_of(NAME), decoded(NAME))
+    data, events = of_one(decoded(NAME))
     assert ports(data) == ports(pcap_of(NAME))
     assert events == list(decoded(NAME))
 
@@ -41,19 +54,35 @@ def test_whoever_did_something_is_in_it() -> None:
 def test_who_only_asks_whether_the_server_lives_is_not() -> None:
     """The health checks: a NEGOTIATE every few seconds."""
     asking = [event for event in decoded(NAME) if getattr(event, "command", 0) == NEGOTIATE]
-    data, events = capturing.sessions(pcap_of(NAME), asking)
+    data, events = of_one(asking)
     assert pcap.read(data).packets == ()
     assert events == []
 
 
 def test_of_what_the_lab_plays_only_the_connections_with_a_watch_count() -> None:
     deaf = [e for e in decoded(NAME) if getattr(e, "command", CREATE) != CHANGE_NOTIFY]
-    assert capturing.sessions(pcap_of(NAME), deaf, (CHANGE_NOTIFY,))[1] == []
-    assert capturing.sessions(pcap_of(NAME), decoded(NAME), (CHANGE_NOTIFY,))[1]
+    assert of_one(deaf, (CHANGE_NOTIFY,))[1] == []
+    assert of_one(decoded(NAME), (CHANGE_NOTIFY,))[1]
+
+
+def test_a_switch_gives_each_server_its_part() -> None:
+    """Two captures as one, the later with another address."""
+    first, later = (pcap.read(pcap_of(name)) for name in (NAME, LATER))
+    (mine,) = addresses(NAME)
+    other = b"\x0a" + mine[1:]
+    moved = [replace(packet, data=packet.data.replace(mine, other)) for packet in later.packets]
+    data = pcap.Pcap(first.header, first.linktype, (*first.packets, *moved)).to_bytes()
+    events = [*decoded(NAME), *decoded(LATER)]
+    found = capturing.by_server(data, events, {mine: "py", other: "samba"})
+    assert list(found) == ["py", "samba"]
+    assert ports(found["py"][0]) == ports(pcap_of(NAME))
+    assert ports(found["samba"][0]) == ports(pcap_of(LATER))
+    assert found["samba"][1] == list(decoded(LATER))
+    assert list(capturing.by_server(data, events, {other: "samba"})) == ["samba"]
 
 
 def test_what_was_done_by_hand_is_not_judged_and_keeps_to_the_schema(tmp_path: Path) -> None:
-    plain = matrix_json(capturing.by_hand("samba", tmp_path, 1700000000.0))
+    plain = matrix_json(capturing.by_hand(["samba"], tmp_path, 1700000000.0))
     assert complaints(json.loads(json.dumps(plain))) == []
     (cell,) = plain["cells"]
     assert (cell["verdict"], cell["reason"]) == ("not run", "captured by hand: nothing was judged")

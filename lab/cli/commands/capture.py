@@ -40,9 +40,10 @@ def capture(
 ) -> int:
     """Capture while one works by hand, and show the packets as a ladder.
 
-    What goes through the front to the active server is captured until Ctrl-C. Then the ladder is
-    printed; it lies with the capture and a report in .lab/captures/TIME/. Connect only when it
-    says so: a capture that lacks the beginning of a connection is not believed.
+    What goes through the front is captured until Ctrl-C, also across a `lab switch`. Then the
+    ladder of each server is printed; it lies with the capture and a report in
+    .lab/captures/TIME/. Connect only when it says so: a capture that lacks the beginning of a
+    connection is not believed.
     """
     from lab import capturing
     from lab.errors import UsageError
@@ -72,7 +73,7 @@ def _say(*lines: str) -> None:
 def _by_hand(lab: Lab, seed: bool, seconds: str, server: str, folder: Path) -> Matrix | None:
     """Wait for whoever works; with `seed`, tell what to do and touch the file."""
     host, port = lab.front_address()
-    _say(f"Capturing what goes to {server} through {host}:{port}.")
+    _say(f"Capturing what goes through {host}:{port}, now to {server}.")
     end = time.monotonic() + int(seconds) if seconds else float("inf")
     if seed:
         _lead_through_the_seed(lab, server)
@@ -83,41 +84,52 @@ def _by_hand(lab: Lab, seed: bool, seconds: str, server: str, folder: Path) -> M
 
 
 def _lead_through_the_seed(lab: Lab, server: str) -> None:
+    from lab.matrix import active
     from lab.nodes.registry import backend
     from lab.targets import SHARE_ROOT
 
-    node = backend(lab.engine, lab.paths, server)
-    node.run(["mkdir", "-p", f"{SHARE_ROOT}/{SEED_FOLDER}"])
-    node.run(["rm", "-f", f"{SHARE_ROOT}/{SEED_FILE}"])
-    node.run(["chmod", "777", f"{SHARE_ROOT}/{SEED_FOLDER}"])
+    def run(name: str, *argv: str) -> None:
+        backend(lab.engine, lab.paths, name).run(argv)
+
+    def prepare(name: str) -> None:
+        run(name, "mkdir", "-p", f"{SHARE_ROOT}/{SEED_FOLDER}")
+        run(name, "chmod", "777", f"{SHARE_ROOT}/{SEED_FOLDER}")
+
+    run(server, "rm", "-f", f"{SHARE_ROOT}/{SEED_FILE}")
+    prepare(server)
     address = lab.settings.front.client_address
     _say(
         rf"1. Open \\{address}\{lab.settings.share.name} in the Explorer.",
         f"2. Enter {SEED_FOLDER} there, and stay.",
-        f"3. Press Enter here: {server} then executes `touch {SEED_FILE}`.",
+        f"3. Press Enter here: the server then executes `touch {SEED_FILE}`.",
     )
     if sys.stdin.readline():
-        node.run(["touch", f"{SHARE_ROOT}/{SEED_FILE}"])
-        _say(f"{SHARE_ROOT}/{SEED_FILE} is touched.")
+        now = active(lab)  # somebody may have switched
+        prepare(now)
+        run(now, "touch", f"{SHARE_ROOT}/{SEED_FILE}")
+        _say(f"{SHARE_ROOT}/{SEED_FILE} is touched on {now}.")
 
 
 def _show(done: Captured, as_json: bool) -> None:
     from lab.evidence import ladder_text
     from lab.evidence.column import CAPTURE, LADDER_SVG, LADDER_TEXT
 
-    cell = done.folder / done.server / done.ladder.scenario
-    files = {
-        "capture": str(cell / CAPTURE),
-        "ladder": str(cell / LADDER_TEXT),
-        "svg": str(cell / LADDER_SVG),
-        "report": str(done.report),
-    }
+    servers = {}
+    for server, ladder in done.ladders.items():
+        cell = done.folder / server / ladder.scenario
+        servers[server] = {
+            "capture": str(cell / CAPTURE),
+            "ladder": str(cell / LADDER_TEXT),
+            "svg": str(cell / LADDER_SVG),
+        }
     if as_json:
         believed = {"believed": done.trust.ok, "reason": done.trust.reason}
-        print_json({"server": done.server, **believed, **files})
+        print_json({"servers": servers, **believed, "report": str(done.report)})
         return
-    print(ladder_text.render(done.ladder))
+    for ladder in done.ladders.values():
+        print(ladder_text.render(ladder))
     if not done.trust.ok:
         print(f"Do not believe it wholly: {done.trust.reason}.\n")
-    for path in files.values():
-        print(path)
+    for files in servers.values():
+        print("\n".join(files.values()))
+    print(done.report)
