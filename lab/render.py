@@ -365,6 +365,7 @@ def compose_flavours(paths: LabPaths, settings: Settings) -> bytes:
                 "service": backends.service(node),
                 "folder": backends.folder(flavour),
                 "memory": settings.ksmbd_of(node).memory,
+                "slowness": settings.slowness_of(node),
                 "config": config,
                 "own_guest": own_guest,
             }

@@ -280,6 +280,11 @@ class Settings:
         """Every node of this lab."""
         return ("front", *self.backends, "client")
 
+    def slowness_of(self, backend: str) -> int:
+        """What a backend's deadlines are multiplied by because of its kernel."""
+        flavour = self.flavours.get(backends.flavour(backend))
+        return flavour.times_slower if flavour else 1
+
     def ksmbd_of(self, backend: str) -> KsmbdSettings:
         """What holds for one ksmbd node: [ksmbd], and over it what its flavour says."""
         flavour = self.flavours.get(backends.flavour(backend))

@@ -37,6 +37,13 @@ class Target:
     """User and password of the others that scenarios log on as (`model.USERS`)."""
 
 
+def scale_of(backend: str, settings: Settings, accelerator: str) -> float:
+    """What deadlines of a backend are multiplied by."""
+    if not backends.is_ksmbd(backend):
+        return 1.0
+    return SCALES.get(accelerator, 1.0) * settings.slowness_of(backend)
+
+
 def container_target(
     backend: str,
     settings: Settings,
@@ -53,7 +60,7 @@ def container_target(
         share=settings.share.name,
         user=settings.share.user,
         password=secrets.password(),
-        scale=SCALES.get(accelerator, 1.0) if backends.is_ksmbd(backend) else 1.0,
+        scale=scale_of(backend, settings, accelerator),
         accounts={
             "second": (settings.share.second_user, secrets.second_password()),
             "brief": (settings.share.brief_user, secrets.second_password()),

@@ -80,16 +80,29 @@ def kernel_of(lab: Lab, backend: str, node: Node, scale: float) -> Watched | Non
     )
 
 
+def _image(lab: Lab, backend: str) -> str:
+    """The tag of the image that builds for this backend's kernel, and so has binutils."""
+    from lab.flavours.kernels import settings_of
+    from lab.kbuild.image import ensure_kernel_image, ensure_module_image
+
+    flavour = backends.flavour(backend)
+    settings = settings_of(lab, flavour)
+    if settings.kernel_from == "tree":
+        suite = settings.suite or lab.settings.debian.suite
+        return ensure_kernel_image(lab, suite, lambda _: None)
+    return ensure_module_image(lab, flavour, lambda _: None)
+
+
 def _tools(lab: Lab, backend: str, binary: Path) -> decode.Run:
     """binutils, in a throw-away container of the image that builds this flavour's module."""
     from lab.engine.jobs import Mount, run_job
 
-    flavour = backends.folder(backends.flavour(backend))
+    image = _image(lab, backend)
 
     def run(argv: Sequence[str]) -> str:
         said: list[str] = []
         code = run_job(
-            f"{lab.settings.name}/kbuild-{flavour}",
+            image,
             argv,
             lab_name=lab.settings.name,
             mounts=[Mount(binary.parent, "/symbols", read_only=True)],

@@ -32,6 +32,7 @@ Kernel = Literal["same", "debian", "image", "tree"]
 
 PATH = r"[^\n\0]*"
 DEBUG = "debug"  # may stand for a whole `config`
+DEBUG_SLOWNESS = 5  # KASAN and lockdep, emulated
 DEBIAN_SOURCE = "debian"  # as `tree` or `source`: linux-source of the flavour's suite
 
 
@@ -96,6 +97,12 @@ class FlavourSettings:
         ),
         "The guest's memory in MiB. 0: as under [ksmbd].",
     )
+    slowness: int = setting(
+        0,
+        "",
+        between(0, 100),
+        'What deadlines are multiplied by. 0: 1, and 5 if `config` has "debug".',
+    )
     debug: str = setting(
         "",
         "",
@@ -105,6 +112,11 @@ class FlavourSettings:
         ),
         "The debug classes that the module logs.",
     )
+
+    @property
+    def times_slower(self) -> int:
+        """Than a guest whose kernel checks nothing."""
+        return self.slowness or (DEBUG_SLOWNESS if DEBUG in self.config else 1)
 
     @property
     def kernel_from(self) -> Kernel:

@@ -136,19 +136,24 @@ class Waiter:
                 switching.activate(front, self._active, known)
 
         self._poll(name, CONTAINER_DEADLINE_S, lead)
-        through = self._guest_deadline_s * 2 if is_ksmbd(self._active) else CONTAINER_DEADLINE_S
+        active = self._active
+        through = self._guest_deadline(active) * 2 if is_ksmbd(active) else CONTAINER_DEADLINE_S
         self._poll(name, through, lambda timeout: self._probe(name, timeout))
 
     def _wait_for_guest(self, name: str) -> None:
         self._restarted_by_engine(name)
         for attempt in ("first", "second"):
             try:
-                self._poll(name, self._guest_deadline_s, lambda timeout: self._probe(name, timeout))
+                deadline = self._guest_deadline(name)
+                self._poll(name, deadline, lambda timeout: self._probe(name, timeout))
                 return
             except NotAnswering as error:
                 if attempt == "second":
                     raise
                 self._replace_guest(name, error)
+
+    def _guest_deadline(self, name: str) -> float:
+        return self._guest_deadline_s * self._lab.settings.slowness_of(name)
 
     def _replace_guest(self, name: str, error: NotAnswering) -> None:
         say = self._lab.progress.say

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab import settings
+from lab import settings, targets
 from lab.errors import UsageError
 from lab.flavours import settings as flavours
 
@@ -102,3 +102,20 @@ def test_the_example_can_be_switched_on() -> None:
     values = [line for line in lines[start:] if line.startswith("[") or " = " in line[:12]]
     content = tomllib.loads("\n".join(values[:4]))["flavours"]
     assert set(flavours.from_document(content, "example")) == {"sid", "mine"}
+
+
+def test_deadlines_grow_with_what_a_kernel_checks(tmp_path: Path) -> None:
+    read = load(
+        tmp_path,
+        '[flavours.debug]\ntree = "debian"\nconfig = ["debug"]\n'
+        '[flavours.mine]\nimage = "/k/bzImage"\nmodules = "/k/modules"\nslowness = 3\n'
+        "[flavours.plain]\n",
+    )
+    assert {name: read.slowness_of(name) for name in read.backends if name.startswith("ksmbd")} == {
+        "ksmbd": 1,
+        "ksmbd@debug": flavours.DEBUG_SLOWNESS,
+        "ksmbd@mine": 3,
+        "ksmbd@plain": 1,
+    }
+    assert targets.scale_of("ksmbd@mine", read, "tcg") == 3 * targets.scale_of("ksmbd", read, "tcg")
+    assert targets.scale_of("samba", read, "tcg") == 1

@@ -22,7 +22,7 @@ from lab.paths import LabPaths, default_name
 from lab.probe import ProbeError
 from lab.progress import Progress
 from lab.render import Rendered
-from lab.settings import NODES
+from lab.settings import NODES, Settings
 from lab.state import State
 
 
@@ -192,6 +192,7 @@ class Waits:
         self.lines: list[str] = []
         lab = SimpleNamespace(
             engine=engine,
+            settings=Settings(),
             progress=SimpleNamespace(say=self.lines.append),
             front_address=lambda: ("front", 1),
             direct_address=lambda name: (name, 1),
