@@ -15,7 +15,7 @@ from lab.backends import is_ksmbd
 from lab.crashes.kernel import kernel_of
 from lab.engine.sdk import container_info
 from lab.errors import LabFailed
-from lab.evidence import tshark
+from lab.evidence import server_log, tshark
 from lab.evidence.capture import Recorder
 from lab.evidence.column import ColumnEvidence
 from lab.nodes.model import Completed, Node, NodeError
@@ -70,8 +70,11 @@ class ContainerServer:
         return Liveness(True)
 
     def evidence(self, since: float) -> Mapping[str, str]:
-        name = "console.log" if is_ksmbd(self.name) else "server.log"
-        return {name: self.node.logs(since)}
+        if not is_ksmbd(self.name):
+            return {server_log.SERVER: self.node.logs(since)}
+        stamped = self.lab.engine.logs(self.name, since, timestamps=True)
+        console, times = server_log.split_times(stamped)
+        return {server_log.CONSOLE: console, server_log.CONSOLE_TIMES: times}
 
 
 @dataclass(frozen=True)

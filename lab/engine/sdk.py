@@ -152,11 +152,16 @@ class Engine:
             raise NodeError(f"{node}: port {port} is not published (is it running?)", "lab up")
         return int(bindings[0]["HostPort"])
 
-    def logs(self, node: str, since: float | None = None) -> str:
-        """Return a node's stdout and stderr since that moment (seconds of the epoch)."""
+    def logs(self, node: str, since: float | None = None, *, timestamps: bool = False) -> str:
+        """Return a node's stdout and stderr since that moment (seconds of the epoch).
+
+        `timestamps` puts the moment of its arrival before each line (RFC 3339, UTC).
+        """
         container = self.inspect(node)["Id"]
         with explained(f"{node}: its log cannot be read"):
-            text: bytes = self._api.logs(container, since=since, stream=False)
+            text: bytes = self._api.logs(
+                container, since=since, stream=False, timestamps=timestamps
+            )
         return text.decode(errors="replace")
 
     def follow(self, node: str, since: float | None = None) -> Iterator[str]:

@@ -20,6 +20,8 @@ from typing import Any
 from lab.errors import LabFailed
 from lab.evidence import column, compare, diff, ladder_text
 from lab.evidence.run_folder import CellFolder, Run
+from lab.tracing import recording
+from lab.tracing import text as trace_text
 
 WIDTH = ladder_text.MAIL.width
 LOG_LINES = 200
@@ -115,6 +117,13 @@ def contents(run: Run, scenario: str, servers: Sequence[str]) -> Iterator[tuple[
         if folder.ladder is not None:
             text = ladder_text.render(folder.ladder, ladder_text.MAIL)
             yield f"{server}/ladder.txt", text.encode()
+            trace = recording.read(folder.path)
+            if trace is not None:
+                shown = trace_text.under(trace, folder.ladder, bar="| ")
+                text = ladder_text.render(folder.ladder, ladder_text.MAIL, shown)
+                yield f"{server}/ladder-with-trace.txt", text.encode()
+                plain = json.dumps(trace.to_json(), indent=1, ensure_ascii=False)
+                yield f"{server}/trace.json", (plain + "\n").encode()
         if folder.ladder and reference.ladder and server != run.reference:
             difference = diff.compare(reference.ladder, folder.ladder)
             lines = diff.render(difference, WIDTH).splitlines()

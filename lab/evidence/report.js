@@ -58,8 +58,26 @@
 
   // -- a cell -----------------------------------------------------------------------------------
 
-  const rungNode = (ladder, at) => {
-    const [ms, conn, bracket, colour, command, label, words, records, id, fromClient] =
+  // What stands below a packet: the server's calls, and what it logged before the next one.
+  const below = (cell, at) => {
+    const found = [];
+    for (const [heading, text] of cell.trees?.[at] || []) {
+      found.push(el("details", {class: "tree", open: opened.trees},
+        el("summary", {}, heading), el("pre", {}, text)));
+    }
+    const lines = cell.lines?.[at];
+    if (lines) {
+      found.push(el("details", {class: "lines", open: opened.lines},
+        el("summary", {}, lines.length === 1 ? "1 log line" : `${lines.length} log lines`),
+        el("pre", {}, lines.join("\n"))));
+    }
+    return found;
+  };
+
+  const rungNode = (server, name, at) => {
+    const cell = cellOf(server, name);
+    const ladder = cell.ladder;
+    const [ms, conn, bracket, colour, command, label, words, records, id, fromClient, frame] =
       ladder.rungs[at];
     const arrow = colour === "event" ? "╌" : fromClient ? "→" : "←";
     const what = el("div", {class: "what"});
@@ -69,17 +87,27 @@
     if (label) what.append(el("b", {class: colour}, label), " ");
     what.append(words);
     for (const record of records) what.append(el("div", {class: "rec"}, record));
-    return el("div", {class: "rung"}, el("div", {class: "ms"}, ms.toFixed(1)), what);
+    what.append(...below(cell, at));
+    const since = `lab logs ${server} --since-pdu ${data.run}/${server}/${name}:${frame}`;
+    const time = el("div", {class: "ms", title: `frame ${frame}; click: ${since}`}, ms.toFixed(1));
+    time.addEventListener("click", () => {
+      document.getElementById("since").textContent = since;
+    });
+    return el("div", {class: "rung"}, time, what);
   };
 
   const SIGNS = {"same": ["", "equal"], "moved": ["~", "came in another order"],
     "differs": ["≠", "differs"], "left only": ["<", "only on the left"],
     "right only": [">", "only on the right"]};
 
-  const pairNode = (server, mine, reference, diff) => {
+  const pairNode = (server, name, diff) => {
     const box = el("div", {class: "pair ladder", id: "pair"});
+    const early = [data.reference, server].map((each) => below(cellOf(each, name), -1));
     box.append(el("div", {class: "head"}), el("div", {class: "head"}, `${data.reference} (reference)`),
       el("div", {class: "head"}, server));
+    if (early.some((nodes) => nodes.length)) {
+      box.append(el("div", {}), el("div", {}, ...early[0]), el("div", {}, ...early[1]));
+    }
     diff.rows.forEach(([kind, left, right], at) => {
       const css = kind === "same" ? "same" : kind === "moved" ? "moved" : "diff";
       const here = at === diff.first ? " here" : "";
@@ -87,26 +115,51 @@
       box.append(
         el("div", {class: `sign ${css}${here}`, title}, at === diff.first ? `${sign}▶` : sign),
         el("div", {class: `left ${css}${here}${left < 0 ? " empty" : ""}`},
-          left < 0 ? "" : rungNode(reference, left)),
+          left < 0 ? "" : rungNode(data.reference, name, left)),
         el("div", {class: `right ${css}${here}${right < 0 ? " empty" : ""}`},
-          right < 0 ? "" : rungNode(mine, right)));
+          right < 0 ? "" : rungNode(server, name, right)));
     });
     return box;
   };
 
-  const oneNode = (server, mine) => {
+  const oneNode = (server, name) => {
+    const cell = cellOf(server, name);
     const box = el("div", {class: "pair one ladder"}, el("div", {class: "head"}, server));
-    mine.rungs.forEach((_, at) => box.append(el("div", {}, rungNode(mine, at))));
+    const early = below(cell, -1);
+    if (early.length) box.append(el("div", {}, ...early));
+    cell.ladder.rungs.forEach((_, at) => box.append(el("div", {}, rungNode(server, name, at))));
     return box;
+  };
+
+  // -- what can be opened below the packets -----------------------------------------------------
+
+  const opened = {trees: false, lines: false};
+  const openAll = (what, open) => {
+    opened[what] = open;
+    const css = {trees: "tree", lines: "lines"}[what];
+    for (const each of detail.querySelectorAll(`details.${css}`)) each.open = open;
+    const box = document.getElementById(`open-${what}`);
+    if (box) box.checked = open;
+  };
+  const openers = (server, name) => {
+    const shown = cellOf(server, name).diff ? [server, data.reference] : [server];
+    return [["trees", "call trees", "t"], ["lines", "log lines", "l"]]
+      .filter(([what]) => shown.some((each) => cellOf(each, name)[what]))
+      .map(([what, words, key]) => {
+        const box = el("input", {type: "checkbox", id: `open-${what}`, "aria-keyshortcuts": key});
+        box.checked = opened[what];
+        box.addEventListener("change", () => openAll(what, box.checked));
+        return el("label", {}, box, ` ${words} `, el("kbd", {}, key));
+      });
   };
 
   const ladders = (server, name, cell) => {
     const parts = [el("h2", {}, "Packets")];
     const mine = cell.ladder;
     if (!mine) return [...parts, el("p", {class: "note"}, `No ladder: ${cell.missing}.`)];
-    const reference = cellOf(data.reference, name).ladder;
     const folded = `{dir} = ${mine.directory}. Times in milliseconds; n1, n2, … tie request, ` +
       "interim, CANCEL and final response together.";
+    const boxes = openers(server, name);
     if (cell.diff) {
       if (cell.diff.rule) {
         parts.push(el("p", {class: "first"}, el("b", {}, "First difference: "), cell.diff.says, " ",
@@ -114,15 +167,15 @@
         const box = el("input", {type: "checkbox", id: "hide-same"});
         box.addEventListener("change", () =>
           document.getElementById("pair").classList.toggle("hide-same", box.checked));
-        parts.push(el("p", {}, el("label", {}, box, " only what differs")));
+        boxes.push(el("label", {}, box, " only what differs"));
       } else {
         parts.push(el("p", {class: "note"}, `${cell.diff.says} (${data.reference} and ${server})`));
       }
-      parts.push(pairNode(server, mine, reference, cell.diff));
-    } else {
-      parts.push(oneNode(server, mine));
     }
+    if (boxes.length) parts.push(el("p", {class: "openers"}, ...boxes));
+    parts.push(cell.diff ? pairNode(server, name, cell.diff) : oneNode(server, name));
     parts.push(el("p", {class: "note"}, folded));
+    if (cell.traced) parts.push(el("p", {class: "note"}, `Call trees: ${cell.traced}`));
     if (mine.more) parts.push(el("p", {class: "note"}, `… and ${mine.more} PDUs more in ladder.txt.`));
     return parts;
   };
@@ -159,6 +212,8 @@
     });
     const list = el("dl", {class: "facts"},
       el("dt", {}, "Reproduce"), el("dd", {class: "copy"}, el("code", {}, cell.reproduce), copy),
+      el("dt", {}, "Log since a packet"),
+      el("dd", {}, el("code", {id: "since"}, "click the time of a packet")),
       el("dt", {}, "Files"), links);
     const logs = Object.entries(cell.logs).map(([file, text]) =>
       folded(`${file} of ${server}`, el("pre", {}, text || "(empty)")));
@@ -241,6 +296,8 @@
       const next = {ArrowLeft: () => [step(data.servers, server, -1), name],
         ArrowRight: () => [step(data.servers, server, 1), name]}[event.key];
       const other = {k: -1, j: 1}[event.key];
+      if (event.key === "t") openAll("trees", !opened.trees);
+      if (event.key === "l") openAll("lines", !opened.lines);
       if (next) location.hash = next().join("/");
       else if (other && shown.length) location.hash = `${server}/${step(shown, name, other)}`;
     }

@@ -20,10 +20,12 @@ from urllib.parse import urlsplit
 import jinja2
 from markupsafe import Markup
 
-from lab.evidence import diff, ladder_svg, ladder_text, run_folder
+from lab.evidence import diff, ladder_svg, ladder_text, run_folder, server_log
 from lab.evidence.column import CAPTURE, LADDER_SVG, LADDER_TEXT
 from lab.evidence.ladder import Ladder, Rung
 from lab.evidence.run_folder import CellFolder, Json, Run
+from lab.tracing import recording
+from lab.tracing import text as trace_text
 
 NAME = "report.html"
 MAX_BYTES = 5_000_000
@@ -32,6 +34,9 @@ LOG_BUDGET = 1_200_000  # characters of all logs together
 LOG_AT_MOST = 16_000  # of one
 OBSERVATIONS_AT_MOST = 250
 RUNGS_AT_MOST = 600
+TREE_DEPTH = 8
+TREE_BUDGET = 250_000  # characters of one cell's trees
+LINES_AT_MOST, LINE_AT_MOST = 60, 400  # log lines below one packet, characters of one
 _HERE = Path(__file__).parent
 
 
@@ -91,6 +96,7 @@ def data(run: Run, reproduce: str) -> dict[str, Any]:
     log_each = min(LOG_AT_MOST, LOG_BUDGET // max(1, len(listed)))
     captures = _captures(run)
     return {
+        "run": run.path.name,
         "reference": run.reference,
         "servers": run.servers,
         "scenarios": {entry["name"]: entry for entry in run.matrix["scenarios"]},
@@ -133,9 +139,45 @@ def _cell(run: Run, cell: Json, log_each: int, capture: Json, reproduce: str) ->
     if folder.ladder is None:
         return plain | {"missing": folder.ladder_trouble}
     plain["ladder"] = rungs(folder.ladder)
+    plain |= _under(folder, folder.ladder, log_each)
     if server != run.reference and reference is not None and reference.ladder is not None:
         plain["diff"] = _difference(reference.ladder, folder.ladder)
     return plain
+
+
+def _under(folder: CellFolder, ladder: Ladder, at_most: int) -> dict[str, Any]:
+    """What stands below the packets: `trees` and `lines` by the index of the rung, as text."""
+    found: dict[str, Any] = {}
+    trace = recording.read(folder.path)
+    if trace is not None:
+        shown = trace_text.by_rung(trace_text.shortened(trace, TREE_DEPTH), ladder)
+        left = TREE_BUDGET
+        lost = f" {trace.lost} events were lost." if trace.lost else ""
+        found["traced"] = ladder_text.visible(trace.how) + lost
+        found["trees"] = {}
+        for at, trees in sorted(shown.items()):
+            kept = [
+                [
+                    f"{heading}: {gist}" if heading else gist,
+                    "\n".join(trace_text.tree_lines(tree, "")),
+                ]
+                for heading, tree in trees
+                for gist in [trace_text.gist(folder.path.parent.name, tree)]
+            ]
+            left -= sum(len(text) for _, text in kept)
+            if left < 0:
+                found["traced"] += f" The page is full: more in {run_folder.TRACED_LADDER}."
+                break
+            found["trees"][at] = kept
+    lines: dict[int, list[str]] = {}
+    for at, several in sorted(server_log.under(folder.log_lines, ladder).items()):
+        at_most -= sum(map(len, several[:LINES_AT_MOST]))
+        if at_most < 0:
+            break
+        more = len(several) - LINES_AT_MOST
+        rest = [f"… and {more} more lines"] if more > 0 else []
+        lines[at] = [line[:LINE_AT_MOST] for line in several[:LINES_AT_MOST]] + rest
+    return found | ({"lines": lines} if lines else {})
 
 
 def _difference(reference: Ladder, mine: Ladder) -> dict[str, Any]:
@@ -164,7 +206,7 @@ def rungs(ladder: Ladder) -> dict[str, Any]:
 
 
 def _rung(rung: Rung) -> list[Any]:
-    """[ms, connection, bracket, colour, command, label, words, records, MessageId, from client]"""
+    """[ms, conn, bracket, colour, command, label, words, records, id, from client, frame]"""
     said = ", ".join(ladder_text.words(rung)).replace("|", " | ")
     if rung.stage == "event":
         said = "by the client" if rung.from_client else "by the server"
@@ -179,6 +221,7 @@ def _rung(rung: Rung) -> list[Any]:
         ladder_text.record_lines(rung),
         "" if rung.stage in ("setup", "event") else rung.message_id,
         int(rung.from_client),
+        rung.frame,
     ]
 
 
@@ -235,7 +278,7 @@ def safe_link(link: str) -> str:
 
 def _files(run: Run, folder: CellFolder) -> list[str]:
     """The cell's files beside the report that are worth a link, as relative addresses."""
-    names = (LADDER_TEXT, LADDER_SVG, run_folder.OBSERVATIONS)
+    names = (LADDER_TEXT, run_folder.TRACED_LADDER, LADDER_SVG, run_folder.OBSERVATIONS)
     return [
         (folder.path / name).relative_to(run.path).as_posix()
         for name in names

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import LabFailed
+from lab.evidence import server_log
 from lab.evidence.column import CAPTURE, LADDER_JSON
 from lab.evidence.ladder import Ladder
+from lab.evidence.server_log import LogLine
 
 MATRIX, OBSERVATIONS, VERSIONS = "matrix.json", "observations.jsonl", "versions.json"
+TRACE, TRACED_LADDER = "trace.json", "ladder-with-trace.txt"
 MATRIX_VERSION = 1
 REFERENCE = "py"  # the server that the others are compared with, where it ran
 LOG_SUFFIXES = (".log", ".txt")
@@ -30,6 +33,7 @@ class CellFolder:
     observations: Sequence[Json] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
     capture: bytes = b""
+    log_lines: Sequence[LogLine] = ()
 
 
 @dataclass(frozen=True)
@@ -74,17 +78,20 @@ def _matrix(path: Path) -> dict[str, Any]:
 def read_cell(path: Path) -> CellFolder:
     """Never raises: what cannot be read is missing, and the ladder says why."""
     ladder, trouble = read_ladder(path)
+    logs = {
+        entry.name: entry.read_text("utf-8", errors="backslashreplace")
+        for entry in sorted(path.glob("*"))
+        if entry.suffix in LOG_SUFFIXES and not entry.name.startswith("ladder")
+    }
+    times = path / server_log.CONSOLE_TIMES
     return CellFolder(
         path,
         ladder,
         trouble,
         _observations(path / OBSERVATIONS),
-        {
-            entry.name: entry.read_text("utf-8", errors="backslashreplace")
-            for entry in sorted(path.glob("*"))
-            if entry.suffix in LOG_SUFFIXES and not entry.name.startswith("ladder")
-        },
+        logs,
         (path / CAPTURE).read_bytes() if (path / CAPTURE).exists() else b"",
+        server_log.lines(logs, times.read_text("utf-8") if times.exists() else ""),
     )
 
 

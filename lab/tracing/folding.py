@@ -33,7 +33,7 @@ def fold(tree: Tree, depth: int = DEPTH, noise: str = "") -> Tree:
     roots = _nodes(tree.calls)
     if noise:
         is_noise = re.compile(noise).fullmatch
-        roots = [root for root in roots if _quiet(root, lambda name: bool(is_noise(name)))]
+        roots = [root for root in roots if _stays(root, lambda name: bool(is_noise(name)))]
     calls: list[Call] = []
     for root in _counted(roots):
         _write(root, 0, depth, calls)
@@ -51,11 +51,10 @@ def _nodes(calls: Sequence[Call]) -> list[_Node]:
     return roots
 
 
-def _quiet(node: _Node, is_noise: Callable[[str], bool]) -> bool:
-    """Whether the call stays. One that is noted stays, and so does what leads to one that is."""
-    node.inside = [inner for inner in node.inside if _quiet(inner, is_noise)]
-    told = bool(node.call.note) or any(inner.call.note for inner in node.inside)
-    return told or not is_noise(node.call.function)
+def _stays(node: _Node, is_noise: Callable[[str], bool]) -> bool:
+    """Whether the call stays: it is no noise, is noted, or leads to such a one."""
+    node.inside = [inner for inner in node.inside if _stays(inner, is_noise)]
+    return bool(node.inside or node.call.note) or not is_noise(node.call.function)
 
 
 def _counted(nodes: Sequence[_Node]) -> list[_Node]:
@@ -77,7 +76,7 @@ def _noted(node: _Node, words: str) -> _Node:
 
 def _write(node: _Node, at: int, depth: int, calls: list[Call]) -> None:
     if at + 1 >= depth and node.inside:
-        node = _noted(node, f"+{node.size()} calls")
+        node = _noted(node, "+1 call" if node.size() == 1 else f"+{node.size()} calls")
         node.inside = []
     calls.append(replace(node.call, depth=at))
     for inner in node.inside:

@@ -22,6 +22,10 @@ NOISE = (
     r"|core\.connection\.Connection\.(_longest_frame|authenticated)|core\.server\.Server\.mark_dirty"
     r"|core\.chain\.Chain\._(accept|flush|grant)|fs\.fanotify\..*"
 )
+GIST = (
+    r"core\.(?!chain|connection|server|model|config|credits|outcome|times)\w+\.\w+(\.\w+)?"
+    r"|notify\.table\.WatchTable\.publish"
+)
 # A turn without a request that is worth a look.
 _TELLING = re.compile(r".*\.(publish|end_session|finish_parked|disconnect)$")
 _OWN = "aio.trace."

@@ -16,10 +16,10 @@ from lab.errors import LabError
 from lab.evidence import ladder_text, run_folder
 from lab.evidence.capture import Trust
 from lab.evidence.column import Span, span
+from lab.evidence.run_folder import TRACE, TRACED_LADDER
 from lab.tracing import attribution, text
 from lab.tracing.model import Trace, Tracer
 
-TRACE, TRACED_LADDER = "trace.json", "ladder-with-trace.txt"
 BEFORE_S = 0.05  # a server's clock may be a little behind
 
 Observations = Sequence[Mapping[str, Any]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,6 +14,23 @@ from lab.tracing.model import REQUEST, UNPLACED, Call, Trace, Tree
 BAR, INDENT = "│ ", "  "
 # By the kind of server: what to leave out when trees are shown.
 NOISE: Mapping[str, str] = {"ksmbd": function_graph.NOISE, "py": notify_server.NOISE}
+
+
+# What names a tree best, better than its root, which is the same for every request.
+GIST: Mapping[str, str] = {
+    "ksmbd": "|".join(function_graph.HANDLERS),
+    "py": notify_server.GIST,
+    "samba": r"smbd_smb2_request_process_\w+|smbd_smb2_request_pending_timer|notify_callback",
+}
+
+
+def gist(server: str, tree: Tree) -> str:
+    """As in `handle_ksmbd_work … smb2_notify, 12 calls`."""
+    names = re.compile(GIST.get(server.partition("@")[0], "")).fullmatch
+    root, *inside = tree.functions
+    found = next((f" … {name}" for name in inside if names(name)), "")
+    count = len(tree.calls)
+    return visible(f"{root}{found}, {count} call{'s' if count > 1 else ''}")
 
 
 def noise(server: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lab.evidence import column, pcap
+from lab.evidence import column, pcap, run_folder
 from lab.evidence.column import Span
+from lab.evidence.ladder import Ladder
+from lab.tracing.model import Call, Trace, Tree
 from tests.evidence.material import PORT, decoded, directory_of, pcap_of
 
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\">&amp;`@all`|\x1b[31m\u202e"
@@ -46,10 +49,31 @@ def make(folder: Path) -> Path:
         lines = "".join(json.dumps(observed) + "\n" for observed in observations)
         (cell / "observations.jsonl").write_text(lines + '{"kind": "half a li')
         (cell / "server.log").write_text(f"smbd says {HOSTILE}\n" * 3)
+    _traced(folder / "py" / "H1")
     (folder / "matrix.json").write_text(json.dumps(matrix(folder)))
     versions = {"samba": {"smbd": "4.22.8"}, "host": {"kernel": HOSTILE}}
     (folder / "versions.json").write_text(json.dumps(versions))
     return folder
+
+
+def _traced(cell: Path) -> None:
+    """A tree and a line of the log for the first CHANGE_NOTIFY."""
+    ladder, trouble = run_folder.read_ladder(cell)
+    assert ladder is not None, trouble
+    at = first_notify(ladder)
+    calls = (
+        Call(0, "core.chain.Chain.advance"),
+        Call(1, "core.notifying.change_notify", "notifying.py:26", HOSTILE),
+    )
+    trace = Trace("py", f"by hand, {HOSTILE}.", (Tree(ladder.began, calls, 5, rung=at),), lost=2)
+    (cell / run_folder.TRACE).write_text(json.dumps(trace.to_json()))
+    moment = datetime.fromtimestamp(ladder.began + ladder.rungs[at].time + 1e-4, UTC)
+    with (cell / "server.log").open("a") as log:
+        log.write(f"{moment:%Y-%m-%dT%H:%M:%S.%f} INFO notify_server.core.notify_log {HOSTILE}\n")
+
+
+def first_notify(ladder: Ladder) -> int:
+    return next(at for at, rung in enumerate(ladder.rungs) if rung.command == "CHANGE_NOTIFY")
 
 
 def matrix(folder: Path) -> dict[str, Any]:

@@ -100,6 +100,24 @@ def test_a_cell_opens_its_ladder_beside_the_references(page: Page) -> None:
     assert page.run(hidden) == 0
 
 
+def test_trees_and_log_lines_open_with_the_keyboard(page: Page) -> None:
+    page.run("location.hash = '#samba/H1'")
+    page.run("new Promise(done => setTimeout(done, 50))")
+    for key, css in (("t", "tree"), ("l", "lines")):
+        still_open = f"[...document.querySelectorAll('details.{css}')].map(d => d.open)"
+        assert page.run(still_open) == [False]
+        page.press(key)
+        assert page.run(still_open) == [True]
+    assert "notifying.py:26" in page.run("document.querySelector('.left .tree').textContent")
+    page.run("document.querySelector('.right .ms').click()")
+    since = page.run("document.getElementById('since').textContent")
+    assert since.startswith("lab logs samba --since-pdu ")
+    assert "/samba/H1:" in since
+    page.press("t")
+    assert page.run("document.querySelector('details.tree').open") is False
+    page.press("l")
+
+
 def test_keys_go_from_cell_to_cell_and_back(page: Page) -> None:
     page.run("document.querySelector('a.cell[href=\"#py/H1\"]').focus()")
     page.run("document.activeElement.click()")

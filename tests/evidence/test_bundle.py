@@ -58,6 +58,8 @@ def test_it_has_what_a_maintainer_asks_for(run: Run) -> None:
         "README.txt",
         "versions.json",
         *(f"{server}/ladder.txt" for server in ("samba", "ksmbd", "py")),
+        "py/ladder-with-trace.txt",
+        "py/trace.json",
         *(f"{server}/capture.pcap" for server in ("samba", "ksmbd", "py")),
         *(f"{server}/server.log" for server in ("samba", "ksmbd", "py")),
         "samba/against-py.txt",

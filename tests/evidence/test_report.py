@@ -14,6 +14,7 @@ import pytest
 
 from lab.errors import LabFailed
 from lab.evidence import markdown, report, run_folder
+from lab.evidence.ladder_text import visible
 from tests.evidence import run_on_disk
 from tests.evidence.material import pcap_of
 from tests.evidence.run_on_disk import CELLS, HOSTILE
@@ -214,3 +215,28 @@ def test_markdown_holds_hostile_text_inside_code(run_dir: Path) -> None:
     assert span.startswith("``")
     assert span.endswith("``")
     assert "``" not in span[2:-2]
+
+
+def test_trees_and_log_lines_stand_under_their_packets(run_dir: Path) -> None:
+    run = run_folder.read(run_dir)
+    ladder = run.cells["py", "H1"].ladder
+    assert ladder is not None
+    at = run_on_disk.first_notify(ladder)
+    cell = report.data(run, "")["cells"]["py/H1"]
+    assert cell["traced"].endswith("2 events were lost.")
+    said = f"  core.notifying.change_notify (notifying.py:26)  {visible(HOSTILE)}"
+    heading = "core.chain.Chain.advance … core.notifying.change_notify, 2 calls"
+    assert cell["trees"] == {at: [[heading, f"core.chain.Chain.advance\n{said}"]]}
+    (where,) = cell["lines"]
+    assert at <= where < len(ladder.rungs)
+    assert visible(HOSTILE) in cell["lines"][where][0]
+    assert "trees" not in report.data(run, "")["cells"]["samba/H1"]
+
+
+def test_a_page_that_is_full_says_where_the_rest_is(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "TREE_BUDGET", 10)
+    cell = report.data(run_folder.read(run_dir), "")["cells"]["py/H1"]
+    assert cell["trees"] == {}
+    assert "more in ladder-with-trace.txt" in cell["traced"]

@@ -49,6 +49,11 @@ class FakeEngine:
             "Config": {"Labels": {}},
             "State": {"Status": "running", "StartedAt": "2026-01-01T00:00:00Z", "ExitCode": 0},
         }
+        self.log = ""
+
+    def logs(self, node: str, since: float | None = None, *, timestamps: bool = False) -> str:
+        assert timestamps, "lines of a console have no time that could be believed"
+        return self.log
 
     def inspect(self, node: str) -> dict[str, Any]:
         if self.raw is None:
@@ -127,8 +132,11 @@ def test_acting_gets_the_scaled_deadline(engine: FakeEngine) -> None:
 
 
 def test_the_evidence_is_named_after_what_it_is(engine: FakeEngine) -> None:
-    one = server(engine, FakeNode("console"))
-    assert one.evidence(time.time()) == {"console.log": "console"}
+    engine.log = "2026-11-22T18:40:00.5Z [    1.0] ksmbd: up\n"
+    assert server(engine, FakeNode()).evidence(time.time()) == {
+        "console.log": "[    1.0] ksmbd: up\n",
+        "console-times.json": "[1795372800.5]",
+    }
 
 
 class FakeLab:

@@ -79,7 +79,7 @@ open
     )
 
 
-def test_noise_goes_unless_it_leads_to_something_noted() -> None:
+def test_noise_goes_unless_it_leads_to_something_else() -> None:
     folded = fold(
         tree("""
 work
@@ -87,10 +87,12 @@ work
     inside
   put
     write  sent
+  get_cmd
+    cancel
 """),
-        noise="get_cmd|put|write",
+        noise="get_cmd|inside|put|write",
     )
-    assert drawn(folded) == "work\n  put\n    write  sent"
+    assert drawn(folded) == "work\n  put\n    write  sent\n  get_cmd\n    cancel"
 
 
 def test_what_is_too_deep_is_counted() -> None:
