@@ -39,6 +39,7 @@ COMMAND_MODULES = (
     "logs",
     "ksmbd_build",
     "ksmbd_reload",
+    "ksmbd_dev",
     "ksmbd_look",
     "doctor",
     "render",

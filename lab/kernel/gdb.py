@@ -22,9 +22,10 @@ from lab import backends
 from lab.engine import labels, process
 from lab.engine.sdk import Images, container_info
 from lab.errors import LabFailed
-from lab.flavours.folders import of_flavour
+from lab.flavours.folders import FlavourFolder, of_flavour
 from lab.kernel import guest, symbols
 from lab.kernel.module import read_module
+from lab.kernel.reload import source_note
 from lab.nodes.model import check
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 STUB = "127.0.0.1:1234"
 INSIDE = "/lab"
+BUILT_AT = "/work/tree"  # see lab.kbuild.build
 KERNEL, MODULE, COMMANDS = "kernel", "ksmbd.ko", "commands.gdb"
 ASK_DEADLINE_S = 60.0
 RESUME_DEADLINE_S = 30.0
@@ -117,6 +119,7 @@ def command(lab: Lab, flavour: str, folder: Path, gdb: Sequence[str], *flags: st
         *("--read-only", "--tmpfs", "/tmp"),  # noqa: S108 - the container's own
         *("--label", f"{labels.NAME}={lab.settings.name}"),
         *("--volume", f"{folder}:{INSIDE}:ro"),
+        *_source_mount(of_flavour(lab.paths, flavour)),
         *("--entrypoint", "gdb", image(lab, flavour), "-nx", "-q", *gdb),
     ]
 

@@ -37,10 +37,16 @@ _WHY: Mapping[int, str] = {
 
 
 class Built(Protocol):
-    """What is needed of a build: where its module lies."""
+    """What is needed of a build: its module without and with debug information, and its source."""
 
     @property
     def path(self) -> Path: ...
+
+    @property
+    def symbols(self) -> Path | None: ...
+
+    @property
+    def source(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,11 @@ def reload_module(
             f"there is no module to load: {path}",
             "lab ksmbd build makes one; lab ksmbd reload --module FILE takes one of yours",
         )
-    return _Exchange(lab, flavour, path).run(new_guest=new_guest)
+    done = _Exchange(lab, flavour, path).run(new_guest=new_guest)
+    if built and built.symbols:
+        _write(folder.symbols, built.symbols.read_bytes())
+        _write(source_note(folder), built.source.encode())
+    return done
 
 
 def original_module(lab: Lab, flavour: str) -> Reloaded:
@@ -103,6 +113,11 @@ def original_module(lab: Lab, flavour: str) -> Reloaded:
 def proven(folder: FlavourFolder) -> Path:
     """The module that was last seen to run; what a refused one is exchanged for again."""
     return folder.path / "proven" / "ksmbd.ko"
+
+
+def source_note(folder: FlavourFolder) -> Path:
+    """Where it is kept which tree the symbols' lines are of."""
+    return folder.symbols.with_name("source")
 
 
 class _Exchange:

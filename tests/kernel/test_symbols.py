@@ -44,7 +44,10 @@ def test_the_file_is_one_that_binutils_reads(tmp_path: Path) -> None:
 
 
 def test_a_modules_sections_are_given_to_gdb_by_name() -> None:
-    listing = "build-id aa\nbb  -\n.text 0xffffffffc0401000\n.rodata.str1.1 0xffffffffc0410000\n__bug_table 0x1\n"
+    listing = (
+        "build-id aa\nbb  -\n"
+        ".text 0xffffffffc0401000\n.rodata.str1.1 0xffffffffc0410000\n__bug_table 0x1\n"
+    )
     assert add_symbol_file("/x/ksmbd.ko", sections_of(listing)) == (
         "add-symbol-file /x/ksmbd.ko"
         " -s .text 0xffffffffc0401000 -s .rodata.str1.1 0xffffffffc0410000"

@@ -114,7 +114,7 @@ def debug(context: Any, classes: Sequence[str], flavour: str = "", json: bool = 
     repeated=("ex",),
     examples=(
         ("lab ksmbd gdb", "gdb on the guest, which stands still until `continue`"),
-        ("lab ksmbd gdb --batch --ex 'break smb2_notify' --ex continue --ex bt", "who calls it"),
+        ("lab ksmbd gdb --batch --ex 'break smb2_notify' --ex c --ex bt", "who calls it"),
     ),
 )
 def gdb(

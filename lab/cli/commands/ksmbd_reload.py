@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """A module file of the user's."""
+    """A module file of the user's, as it came from the linker: what symbols it has are in it."""
 
     path: Path
+    source: str = ""
+
+    @property
+    def symbols(self) -> Path:
+        return self.path
 
 
 @command(
