@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 from lab import backends
 from lab.engine import labels, process
-from lab.engine.sdk import Images, container_info
+from lab.engine.sdk import container_info
 from lab.errors import LabFailed
 from lab.flavours.folders import FlavourFolder, of_flavour
+from lab.kbuild.image import ensure_module_image
 from lab.kernel import guest, symbols
 from lab.kernel.module import read_module
 from lab.kernel.reload import source_note
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 STUB = "127.0.0.1:1234"
 INSIDE = "/lab"
-BUILT_AT = "/work/tree"  # see lab.kbuild.build
 KERNEL, MODULE, COMMANDS = "kernel", "ksmbd.ko", "commands.gdb"
 ASK_DEADLINE_S = 60.0
 RESUME_DEADLINE_S = 30.0
@@ -48,11 +48,6 @@ _SETTINGS = (
     "set print pretty on",
     "set tcp connect-timeout 10",
 )
-
-
-def image(lab: Lab, flavour: str) -> str:
-    """The image that has gdb: the one that builds modules for the flavour."""
-    return f"{lab.settings.name}/kbuild-{backends.folder(flavour)}"
 
 
 def prepare(lab: Lab, flavour: str) -> Path:
@@ -110,26 +105,30 @@ def _module_that_runs(path: Path, runs: Sequence[str]) -> bytes | None:
 
 
 def command(lab: Lab, flavour: str, folder: Path, gdb: Sequence[str], *flags: str) -> list[str]:
-    """`docker run` of gdb beside the guest."""
+    """`docker run` of gdb beside the guest, in the image that builds the flavour's modules."""
+    image = ensure_module_image(lab, flavour, lab.progress.say)
     container = container_info(lab.engine.inspect(backends.named(flavour)))
     return [
         *("docker", "run", "--rm", *flags),
         *("--network", f"container:{container.id}"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
         *("--read-only", "--tmpfs", "/tmp"),  # noqa: S108 - the container's own
-        *("--label", f"{labels.NAME}={lab.settings.name}"),
+        *("--label", f"{labels.NAME}={lab.settings.name}", "--label", f"{labels.NODE}="),
         *("--volume", f"{folder}:{INSIDE}:ro"),
         *_source_mount(of_flavour(lab.paths, flavour)),
-        *("--entrypoint", "gdb", image(lab, flavour), "-nx", "-q", *gdb),
+        *("--entrypoint", "gdb", image, "-nx", "-q", *gdb),
     ]
+
+
+def _source_mount(folder: FlavourFolder) -> list[str]:
+    """The tree that the module was built from, where its debug information says that it is."""
+    note = source_note(folder)
+    source = note.read_text() if note.is_file() else ""
+    return ["--volume", f"{source}:{source}:ro"] if source and Path(source).is_dir() else []
 
 
 def run(lab: Lab, flavour: str, expressions: Sequence[str], *, batch: bool, deadline: float) -> int:
     """gdb on the terminal, or its commands one after another; the guest runs on afterwards."""
-    if Images().labels(image(lab, flavour)) is None:
-        raise LabFailed(
-            f"there is no image {image(lab, flavour)}, which has gdb", "lab ksmbd build makes it"
-        )
     folder = prepare(lab, flavour)
     words = ["-x", f"{INSIDE}/{COMMANDS}"]
     for expression in expressions:
