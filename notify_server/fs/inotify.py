@@ -38,7 +38,7 @@ class Inotify:
 
     def __init__(self) -> None:
         self._inotify = INotify(nonblocking=True)
-        self._fd = self._inotify.fileno()
+        self._fd: int = self._inotify.fileno()
         self._size = bytearray(4)
         self.more = False
         """The queue may hold more than was taken."""
