@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from lab.tracing.ksmbd import KsmbdTracer
 from lab.tracing.model import Tracer
 from lab.tracing.py import PyTracer
 from lab.tracing.recording import TracedColumn
+from lab.tracing.smbd import SmbdTracer
 from lab.verdicts.matrix import Matrix
 from lab.verdicts.run import Column, ProgressCallback, run_matrix
 
@@ -41,16 +41,7 @@ def tracer(lab: Lab, server: str) -> Tracer:
     if kind == "py":
         node = container(lab.engine, server)
         return PyTracer(server, node, lambda argv: lab.engine.exec_pipe(server, list(argv)))
-    return _smbd(lab, server)
-
-
-def _smbd(lab: Lab, server: str) -> Tracer:
-    try:
-        smbd = importlib.import_module("lab.tracing.smbd")
-    except ImportError:
-        raise LabFailed(f"{server}: smbd cannot be traced") from None
-    made: Tracer = smbd.SmbdTracer(lab, server)
-    return made
+    return SmbdTracer(lab, server)
 
 
 @contextlib.contextmanager

@@ -36,8 +36,6 @@ HOW_DEBIAN = (
     "breakpoints (ptrace) on what Debian's smbd exports: no static functions (so no timer of the "
     "interim response), no lines; `lab samba build` makes an smbd that shows all"
 )
-# Hidden where trees are shown: what each request does alike.
-NOISE = r"smb_vfs_call_\w+|smbXsrv_\w+_lookup\w*|smbd_smb2_request_verify_\w+|.*_talloc\w*"
 
 
 class SmbdTracer:

@@ -49,6 +49,12 @@ PROCESSORS: Mapping[str, str] = {
     }.items()
 } | {"smbd_notify_cancel_by_smbreq": "CANCEL"}
 _COMMAND_AT, _MESSAGE_ID_AT = 12, 24  # MS-SMB2 2.2.1
+# Hidden where trees are shown: what each request does alike.
+NOISE = (
+    r"smb_vfs_call_\w+|smbXsrv_\w+_lookup\w*|smbd_smb2_request_verify_\w+|.*_talloc\w*"
+    r"|smbd_(un)?become_root|(push|pop|set_root)_sec_ctx|smbd_change_to_root_user"
+    r"|smbXsrv_version_global_current|smb2srv_session_lookup_\w+|set_sec_ctx"
+)
 
 
 @dataclass(frozen=True)

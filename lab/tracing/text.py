@@ -8,12 +8,16 @@ from dataclasses import replace
 
 from lab.evidence.ladder import Ladder
 from lab.evidence.ladder_text import visible
-from lab.tracing import folding, function_graph, notify_server
+from lab.tracing import folding, function_graph, notify_server, smbd_calls
 from lab.tracing.model import REQUEST, UNPLACED, Call, Trace, Tree
 
 BAR, INDENT = "│ ", "  "
 # By the kind of server: what to leave out when trees are shown.
-NOISE: Mapping[str, str] = {"ksmbd": function_graph.NOISE, "py": notify_server.NOISE}
+NOISE: Mapping[str, str] = {
+    "ksmbd": function_graph.NOISE,
+    "py": notify_server.NOISE,
+    "samba": smbd_calls.NOISE,
+}
 
 
 # What names a tree best, better than its root, which is the same for every request.
