@@ -301,6 +301,11 @@ class Chain:
         if related and (session is None or session.keys is None):
             # Nothing before it, or nothing with a session, that it could be related to.
             self.session_id = 0
+            named = connection.sessions.get(header.session_id)
+            if named is not None and named.keys is not None and self.sealed_by is None:
+                # It does not count as the session of a related request, but its key signs the no.
+                self._check_protection(request, named)
+                request.session = named
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
         if self.sealed_by is not None and session is not self.sealed_by:
             raise Disconnect("sealed by another session than the header names")

@@ -10,10 +10,13 @@ LAST_WRITE = CompletionFilter.FILE_NOTIFY_CHANGE_LAST_WRITE
 LAST_ACCESS = CompletionFilter.FILE_NOTIFY_CHANGE_LAST_ACCESS
 CREATION = CompletionFilter.FILE_NOTIFY_CHANGE_CREATION
 EA = CompletionFilter.FILE_NOTIFY_CHANGE_EA
+SECURITY = CompletionFilter.FILE_NOTIFY_CHANGE_SECURITY
 STREAM_NAME = CompletionFilter.FILE_NOTIFY_CHANGE_STREAM_NAME
 STREAM_SIZE = CompletionFilter.FILE_NOTIFY_CHANGE_STREAM_SIZE
 STREAM_WRITE = CompletionFilter.FILE_NOTIFY_CHANGE_STREAM_WRITE
 CONTENT = SIZE | LAST_WRITE | LAST_ACCESS | ATTRIBUTES  # a write may set ARCHIVE, and both times
+STREAM_CONTENT = STREAM_SIZE | STREAM_WRITE
+OVERWRITTEN = CONTENT | EA | CREATION | STREAM_NAME  # attributes, EAs and streams go as well
 RENAMED = FILE_NAME | ATTRIBUTES | CREATION  # smbtorture smb2.notify.mask-change: MODIFIED as well
 NOON = 133_500_000_000_000_000
 
@@ -32,12 +35,19 @@ OPERATIONS: tuple[tuple[str, Change, CompletionFilter], ...] = (
     ("extend", lambda by, at: by.write(f"{at}\\file", length=100), CONTENT),
     ("truncate", lambda by, at: by.truncate(f"{at}\\file", 0), CONTENT),
     ("ea", lambda by, at: by.set_ea(f"{at}\\file", "value"), EA),
+    ("hardlink", lambda by, at: by.link(f"{at}\\file", f"{at}\\link"), FILE_NAME),
+    ("security", lambda by, at: by.set_dacl(f"{at}\\file"), SECURITY),
+    ("stream", lambda by, at: by.create_file(f"{at}\\file:s"), STREAM_NAME),
+    ("stream-write", lambda by, at: by.write(f"{at}\\file:old", length=9), STREAM_CONTENT),
+    ("stream-remove", lambda by, at: by.delete(f"{at}\\file:old"), STREAM_NAME),
+    ("overwrite", lambda by, at: by.overwrite(f"{at}\\file"), OVERWRITTEN),
 )
 
 
 def _make_ready(by: Conn, name: str) -> None:
     by.mkdir(name)
     by.create_file(f"{name}\\file")
+    by.create_file(f"{name}\\file:old")
     by.mkdir(f"{name}\\dir")
 
 

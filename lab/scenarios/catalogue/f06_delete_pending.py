@@ -14,12 +14,16 @@ def delete_the_watched_directory(s: Script) -> None:
     watcher = s.connect("watcher")
     other = s.connect("other")
     for by in (watcher, other):
-        for name, delete in ((f"disposed-{by.name}", by.dispose), (f"closed-{by.name}", by.delete)):
-            other.mkdir(name)
-            watched = watcher.open_directory(name)
-            parked = watched.notify(FILE_NAME)
-            parked.interim()
-            s.settle()
-            delete(name)
-            parked.final().status("STATUS_DELETE_PENDING", rule="MS-FSA 2.1.5.15.3")
-            watched.close()
+        for name, delete in (
+            (f"disposed-by-{by.name}", by.dispose),
+            (f"closed-by-{by.name}", by.delete),
+        ):
+            with s.point(name):
+                other.mkdir(name)
+                watched = watcher.open_directory(name)
+                parked = watched.notify(FILE_NAME)
+                parked.interim()
+                s.settle()
+                delete(name)
+                parked.final().status("STATUS_DELETE_PENDING", rule="MS-FSA 2.1.5.15.3")
+                watched.close()

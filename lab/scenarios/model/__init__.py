@@ -42,6 +42,7 @@ from lab.scenarios.model.protocol import (
     status_name,
 )
 from lab.scenarios.model.scenario import (
+    DIALECT_2_0_2,
     EXPIRING_SESSIONS,
     Scenario,
     step_from_json,
@@ -68,6 +69,7 @@ from lab.scenarios.model.steps import (
 
 __all__ = [
     "ANY_NAME",
+    "DIALECT_2_0_2",
     "DIR_NAME",
     "EXPECTATION_TYPES",
     "EXPIRING_SESSIONS",

@@ -11,6 +11,7 @@ from lab.scenarios.model.expectations import EXPECTATION_TYPES, Expectation, Mat
 from lab.scenarios.model.steps import STEP_TYPES, Request, Step
 
 EXPIRING_SESSIONS = "sessions that expire"
+DIALECT_2_0_2 = "dialect 2.0.2"
 
 
 @dataclass(frozen=True)
