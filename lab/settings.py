@@ -214,8 +214,11 @@ class PySettings:
     log_level: str = setting(
         "info",
         "LAB_PY_LOG_LEVEL",
-        one_of("debug", "info", "warning", "error"),
-        "What notify_server logs.",
+        matching(
+            r"(debug|info|warning|error)( [a-z_.]+:(debug|info|warning|error))*",
+            'debug | info | warning | error, and such for classes, as "info fs:debug"',
+        ),
+        "What notify_server logs. Its classes: notify, request, session,\nconnection, fs, jobs.",
     )
 
 

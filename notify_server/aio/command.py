@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import resource
 import signal
@@ -16,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
+from notify_server.aio import logs
 from notify_server.aio.config_file import read_config, read_password
 from notify_server.aio.server import NotifyServer, Options
 from notify_server.aio.settings import (
     BOUND_TYPES,
-    LEVELS,
     Command,
     CommandError,
     address,
@@ -79,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="how much clients may hold, as in the file's [bounds]: opens=1000, notify.requests=99",
     )
-    add("--log-level", choices=LEVELS)
+    add("--log-level", metavar="LEVEL", help="info, debug, …; others for parts: 'info fs:debug'")
     add("--trace", metavar="FILE", help="write the functions that handle each request; slow")
     add("--ready-file", metavar="FILE", help="gets the address once the server answers")
     return parser
@@ -115,7 +114,9 @@ def _command(arguments: argparse.Namespace, environ: dict[str, str]) -> tuple[Co
     for bound in arguments.bound:
         _bound(command, bound)
     command.bind()
-    command.log_level = arguments.log_level or command.log_level
+    if arguments.log_level:
+        logs.levels("--log-level", arguments.log_level)
+        command.log_level = arguments.log_level
     if arguments.trace:
         command.options["trace"] = sys.stderr if arguments.trace == "-" else _open(arguments.trace)
     if not command.shares:
@@ -226,12 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"notify_server: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=command.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s.%(msecs)03d %(levelname)s %(name)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S",
-    )
+    logs.set_up(command.log_level)
     _raise_descriptor_limit()
     _collect_rarely()
     try:

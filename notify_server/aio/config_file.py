@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from notify_server.aio.settings import BOUND_TYPES, LEVELS, Command, CommandError, address, dotted
+from notify_server.aio import logs
+from notify_server.aio.settings import BOUND_TYPES, Command, CommandError, address, dotted
 from notify_server.aio.shares import ShareOptions
 from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Encryption
@@ -56,7 +57,7 @@ def read_config(command: Command, path: Path, *, readable_passwords: bool = Fals
     if "listen" in config:
         command.listen = address(f"{path}: listen", str(config["listen"]))
     command.log_level = str(config.get("log_level", command.log_level))
-    _one_of(f"{path}: log_level", command.log_level, LEVELS)
+    logs.levels(f"{path}: log_level", command.log_level)
     for name, values in _table(f"{path}: share", config.get("share", {})).items():
         share = _typed(f"{path}: share.{name}", values, _SHARE)
         if "path" not in share:
