@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import lab_figures, notify_figures, report, watch_figures
+from bench import evidence_figures, lab_figures, notify_figures, report, watch_figures
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -16,7 +16,9 @@ def main() -> None:
         prog="make bench ARGS=…",
         description="Measure the lab's and the server's figures. Brings the lab up; leaves it up.",
     )
-    parser.add_argument("part", nargs="?", choices=("all", "lab", "server", "watch"), default="all")
+    parser.add_argument(
+        "part", nargs="?", choices=("all", "lab", "evidence", "server", "watch"), default="all"
+    )
     parser.add_argument("--times", type=int, default=5, help="samples of the lab's figures (5)")
     parser.add_argument("--n", type=int, default=2000, help="samples of each latency (2000)")
     parser.add_argument("--seconds", type=int, default=60, help="of the sustained load (60)")
@@ -26,6 +28,11 @@ def main() -> None:
         figures = lab_figures.measure(given.times)
         report.write(RESULTS, "lab", figures, lab_figures.facts())
         report.show("The lab", figures)
+    if given.part in ("all", "evidence"):
+        lab_figures.lab("up")
+        figures = evidence_figures.measure(min(given.times, 3))
+        report.write(RESULTS, "evidence", figures, lab_figures.facts())
+        report.show("The full matrix and its report", figures)
     if given.part in ("all", "server"):
         lab_figures.lab("up")
         figures, failures = notify_figures.measure(given.n, given.seconds, given.directories)
