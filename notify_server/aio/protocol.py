@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from time import time
 from typing import TYPE_CHECKING, Final, cast
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("notify_server.connection")
 
+_PROBES: Final = 4  # unanswered ones after which the peer is gone
+_MOST: Final = 32767  # seconds that the kernel takes for each
 _LINGER: Final = 5.0  # seconds for a client to read what was sent before the server closed
 
 
@@ -37,8 +40,25 @@ class SmbProtocol(asyncio.BufferedProtocol):
             log.warning("too many connections: client=%s refused", client)
             self.transport.abort()
             return
+        self._mind_peer()
         self.connection = self.hub.core.connect(client)
         self.connection.owner = self
+
+    def _mind_peer(self) -> None:
+        """Have the kernel find out when the other machine is gone without a word: a client that
+        only watches sends nothing, so nothing else would."""
+        assert self.transport is not None
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return
+        seconds = self.hub.peer_seconds
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            (socket.TCP_KEEPIDLE, seconds / 2),
+            (socket.TCP_KEEPINTVL, seconds / 2 / _PROBES),
+            (socket.TCP_KEEPCNT, _PROBES),
+        ):
+            sock.setsockopt(socket.IPPROTO_TCP, option, max(1, min(int(value), _MOST)))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """The loop reads into it and calls `buffer_updated` before it reads for anyone else."""
@@ -72,6 +92,9 @@ class SmbProtocol(asyncio.BufferedProtocol):
                 connection.disconnect("the client does not read")
                 transport.abort()
                 return
+        if self.timer is None and not connection.authenticated:
+            # Everybody logged off; who does not log on again has no business here.
+            self.timer = self.hub.expect_logon(self)
         if connection.closing and not transport.is_closing():
             transport.close()
             if transport.get_write_buffer_size():

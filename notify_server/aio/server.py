@@ -89,6 +89,7 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._bounds = config.bounds
+        self.peer_seconds = config.bounds.peer_seconds
         self.tracing = Tracer(options.trace) if options.trace is not None else None
         """Records what comes from outside: input of a connection, changes of the feed."""
         self.loop = loop
@@ -102,10 +103,14 @@ class Hub:
             return False
         self.protocols.add(protocol)
         self._empty.clear()
-        protocol.timer = self.loop.call_later(
+        protocol.timer = self.expect_logon(protocol)
+        return True
+
+    def expect_logon(self, protocol: SmbProtocol) -> asyncio.TimerHandle:
+        """Look after a while whether anybody logged on."""
+        return self.loop.call_later(
             self._bounds.authentication_seconds, protocol.check_authenticated
         )
-        return True
 
     def forget(self, protocol: SmbProtocol) -> None:
         """Count a connection out."""

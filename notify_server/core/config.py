@@ -34,7 +34,9 @@ class Bounds:
     connections: int = 16384
     """Beyond it a new connection is closed at once."""
     authentication_seconds: float = 30.0
-    """A connection without a session by then is closed."""
+    """A connection without a session by then, or for so long, is closed."""
+    peer_seconds: float = 120.0
+    """A peer whose machine does not answer for so long is gone: the connection ends."""
     frame_before_session: int = 1 << 16
     """Bytes of a frame until a session is set up; beyond it the connection is closed."""
     io_size: int = 1 << 23

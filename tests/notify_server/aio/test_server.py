@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 import threading
 import time
 import uuid
@@ -32,7 +33,7 @@ from smbprotocol.open import (
 from smbprotocol.session import Session
 from smbprotocol.tree import TreeConnect
 
-from notify_server.aio.server import NotifyServer, Options
+from notify_server.aio.server import Hub, NotifyServer, Options
 from notify_server.aio.shares import ShareOptions
 from notify_server.core.config import Bounds, Encryption
 from notify_server.fs.local import LocalStore
@@ -82,6 +83,11 @@ def within(seconds: float, condition: Callable[[], T]) -> T:
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.01)
     return value
+
+
+def hub(server: NotifyServer) -> Hub:
+    assert server._hub is not None
+    return server._hub
 
 
 @contextmanager
@@ -298,6 +304,38 @@ def test_who_does_not_log_on_in_time_is_disconnected(tmp_path: Path) -> None:
             writer.close()
 
     asyncio.run(body())
+
+
+def test_who_logged_off_and_stays_is_disconnected(tmp_path: Path) -> None:
+    options = Options(bounds=Bounds(authentication_seconds=0.2))
+    with running(NotifyServer({"TEST": tmp_path}, USERS, options=options)) as server:
+        host, port = server.address
+        connection = Connection(uuid.uuid4(), host, port)
+        connection.connect(timeout=10)
+        session = Session(connection, "tester", "secret")
+        session.connect()
+        time.sleep(0.4)
+        assert hub(server).protocols
+        session.disconnect(close=False)
+        within(3, lambda: not hub(server).protocols)
+        connection.disconnect(close=False)
+
+
+@pytest.mark.parametrize(("seconds", "idle"), [(120.0, 60), (1.0, 1), (1e9, 32767)])
+def test_the_kernel_looks_whether_the_peer_is_there(
+    tmp_path: Path, seconds: float, idle: int
+) -> None:
+    """Somebody who watches, and whose machine loses its power, would stay for ever."""
+    options = Options(bounds=Bounds(peer_seconds=seconds))
+    with (
+        running(NotifyServer({"TEST": tmp_path}, USERS, options=options)) as server,
+        socket.create_connection(server.address),
+    ):
+        (peer,) = within(3, lambda: list(hub(server).protocols))
+        assert peer.transport is not None
+        sock = peer.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == idle
 
 
 def test_too_many_connections_are_closed_at_once(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from notify_server.fs.api import Feed
 from notify_server.fs.detached import DetachedFeed, JointFeed
 from notify_server.fs.local import LocalStore
 from notify_server.notify.change import ChangesLost, Event
-from tests.notify_server.aio.test_server import running, within
-from tests.notify_server.attack.test_resources import USERS, client, hub
+from tests.notify_server.aio.test_server import hub, running, within
+from tests.notify_server.attack.test_resources import USERS, client
 from tests.notify_server.core.talk import (
     CHANGE_NOTIFY,
     CLOSE,

@@ -23,13 +23,13 @@ import pytest
 from notify_server.aio import protocol
 from notify_server.aio import server as aio_server
 from notify_server.aio.command import CommandError, parse
-from notify_server.aio.server import Hub, NotifyServer, Options
+from notify_server.aio.server import NotifyServer, Options
 from notify_server.auth.ntlm import nt_hash
 from notify_server.core.config import Bounds
 from notify_server.fs.api import FeedBounds
 from notify_server.fs.feed import ChangeFeed
 from notify_server.fs.local import LocalStore
-from tests.notify_server.aio.test_server import running, within
+from tests.notify_server.aio.test_server import hub, running, within
 from tests.notify_server.core.talk import (
     CHANGE_NOTIFY,
     ECHO,
@@ -83,11 +83,6 @@ def client(server: NotifyServer, password: str = "secret", **options: Any) -> It
         yield talk
     finally:
         wire.sock.close()
-
-
-def hub(server: NotifyServer) -> Hub:
-    assert server._hub is not None
-    return server._hub
 
 
 def unsent(server: NotifyServer) -> int:
