@@ -141,6 +141,7 @@ class _ColumnRunner(ColumnRunner[Scenario]):
         self.column = column
         self._pipe: Pipe | None = None
         self._directory = ""
+        self._left: list[str] = []  # directories, by their path on the server
         self._observations: list[dict[str, Any]] = []
 
     def run(self) -> None:
@@ -156,6 +157,7 @@ class _ColumnRunner(ColumnRunner[Scenario]):
             raise
         finally:
             self._close_client()
+            self._remove()
         if recording:  # after an interruption as well: what is done keeps its evidence
             self._believe(recording.finish())
 
@@ -182,7 +184,8 @@ class _ColumnRunner(ColumnRunner[Scenario]):
         return trouble or judge(row, self._observations)
 
     def clean(self, row: Scenario) -> None:
-        self._remove(self._directory)
+        """Remembered, and removed at the end: each action on a server costs its time."""
+        self._left.append(f"{self.column.target.share_root}/{self._directory}")
 
     def keep(self, row: Scenario, began: float) -> None:
         """`observations.jsonl`, what the server wrote meanwhile, and the cut for the capture."""
@@ -262,10 +265,11 @@ class _ColumnRunner(ColumnRunner[Scenario]):
 
     # -- afterwards -----------------------------------------------------------------------------
 
-    def _remove(self, directory: str) -> None:
+    def _remove(self) -> None:
         """Best effort: names are never used twice, so what is left disturbs nobody."""
-        with contextlib.suppress(LabError):
-            self.column.server.act(["rm", "-rf", f"{self.column.target.share_root}/{directory}"])
+        if self._left:
+            with contextlib.suppress(LabError):
+                self.column.server.act(["rm", "-rf", *self._left])
 
     def _keep(
         self, scenario: Scenario, observations: Sequence[Mapping[str, Any]], began: float

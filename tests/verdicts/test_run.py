@@ -174,8 +174,8 @@ def test_one_interpreter_serves_all_scenarios_each_in_its_own_directory(runner: 
     assert len(set(directories)) == 3
     touched = [argv for argv in runner.server.acted if argv[0] == "touch"]
     assert touched == [["touch", f"/srv/share/{name}/a"] for name in directories]
-    removed = [argv[-1] for argv in runner.server.acted if argv[0] == "rm"]
-    assert removed == [f"/srv/share/{name}" for name in directories]
+    removed = [argv for argv in runner.server.acted if argv[0] == "rm"]
+    assert removed == [["rm", "-rf", *(f"/srv/share/{name}" for name in directories)]]
 
 
 def test_the_evidence_is_kept_and_the_password_is_not(runner: Runner) -> None:
