@@ -76,11 +76,11 @@ class Resolver:
                 raise StatusError(NtStatus.STATUS_OBJECT_PATH_NOT_FOUND) from error
             raise status_error(error) from error
         try:
-            try:
-                return Found(parent, name, self.open(f"{directory}/{name}"))
-            except OSError as error:
-                if error.errno not in _ABSENT:
-                    raise
+            found = openat2(self._root, os.fsencode(f"{directory}/{name}"), os.O_PATH)
+            if found >= 0:
+                return Found(parent, name, found)
+            if -found not in _ABSENT:
+                raise _failed(-found, name)
             status = os.fstat(parent)
             spelled = self._listed(parent, status, name)
             if spelled is None:
@@ -114,12 +114,10 @@ class Resolver:
         return path
 
     def open(self, path: str, flags: int = 0) -> int:
-        try:
-            return openat2(self._root, os.fsencode(path), os.O_PATH | flags)
-        except OSError as error:
-            if error.errno == errno.EXDEV:  # it would lead out of the share
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from error
-            raise
+        fd = openat2(self._root, os.fsencode(path), os.O_PATH | flags)
+        if fd < 0:
+            raise _failed(-fd, path)
+        return fd
 
     def _listed(self, directory: int, status: os.stat_result, name: str) -> str | None:
         """A name that differs only in case; the listing is kept while the directory is as it was.
@@ -185,6 +183,12 @@ class _Listing:
             return False
         since = self.doubtful_since
         return since is None or time.monotonic() - since < _DOUBT
+
+
+def _failed(code: int, path: str) -> OSError:
+    if code == errno.EXDEV:  # it would lead out of the share
+        code = errno.ELOOP
+    return OSError(code, os.strerror(code), path)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""System calls that Python's library does not have. Linux only; errors are OSErrors."""
+"""System calls that Python's library does not have. Linux only; errors are OSErrors, but for openat2."""
 
 from __future__ import annotations
 
@@ -54,7 +54,11 @@ def _check(result: int, what: str = "") -> int:
 
 
 def openat2(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
-    """Open below `directory`; no `..`, absolute or magic link leads out of it (openat2(2))."""
+    """Open below `directory`; no `..`, absolute or magic link leads out of it (openat2(2)).
+
+    A failure is a negative errno: names that are not there are asked for all the time, and an
+    exception costs more than the system call.
+    """
     how = _OPEN_HOW.pack(flags | _CLOEXEC, mode, _BENEATH)
     while True:
         result: int = _openat2(_SYS_OPENAT2, directory, path, how, _OPEN_HOW_SIZE)
@@ -63,7 +67,7 @@ def openat2(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
         code = ctypes.get_errno()
         # EAGAIN: a rename elsewhere raced with the walk and the kernel could not be sure.
         if code not in (errno.EAGAIN, errno.EINTR):
-            raise OSError(code, os.strerror(code), os.fsdecode(path))
+            return -code
 
 
 _renameat2 = getattr(_libc, "renameat2", None)
