@@ -1,4 +1,4 @@
-"""System calls that Python's library does not have. Linux only; errors are OSErrors, but for openat2."""
+"""System calls that Python's library does not have. Linux only; errors are mostly OSErrors."""
 
 from __future__ import annotations
 
