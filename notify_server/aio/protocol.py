@@ -23,13 +23,14 @@ _LINGER: Final = 5.0  # seconds for a client to read what was sent before the se
 class SmbProtocol(asyncio.BufferedProtocol):
     """Hands bytes to the core and writes what it answers."""
 
-    __slots__ = ("connection", "hub", "timer", "transport")
+    __slots__ = ("connection", "hub", "paused", "timer", "transport")
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.connection: Connection | None = None
         self.transport: asyncio.Transport | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept, or close at once when there are too many."""
@@ -88,7 +89,7 @@ class SmbProtocol(asyncio.BufferedProtocol):
         output = connection.take_output()
         if output and not transport.is_closing():
             transport.write(output[0] if len(output) == 1 else b"".join(output))
-            if transport.get_write_buffer_size() > self.hub.write_limit:
+            if self.paused and transport.get_write_buffer_size() > self.hub.write_limit:
                 connection.disconnect("the client does not read")
                 transport.abort()
                 return
@@ -103,6 +104,7 @@ class SmbProtocol(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """A client that does not read its answers may not ask for more."""
+        self.paused = True
         if self.transport is not None:
             self.transport.pause_reading()
         if self.connection is not None:
@@ -110,6 +112,7 @@ class SmbProtocol(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         """It reads again."""
+        self.paused = False
         if self.transport is not None and not self.transport.is_closing():
             self.transport.resume_reading()
         if self.connection is not None:

@@ -104,13 +104,14 @@ class Connection:
             data = bytes(self._partial)
             self._partial = None
         position, end = 0, len(data)
+        short = self.server.config.bounds.frame_before_session
         self._needed = 4
         try:
             while end - position >= 4 and not self.closing:
                 if data[position]:
                     raise Disconnect(f"transport message of type {data[position]:#x}")
                 size = int.from_bytes(data[position + 1 : position + 4], "big")
-                if size > self._longest_frame():
+                if size > short and size > self._longest_frame():
                     raise Disconnect(f"frame of {size} bytes")
                 if end - position - 4 < size:
                     self._needed = 4 + size
