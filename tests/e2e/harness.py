@@ -107,6 +107,11 @@ class Lab:
     def password(self) -> str:
         return (self.root / ".lab/secrets/password").read_text().strip()
 
+    @property
+    def passwords(self) -> tuple[str, str]:
+        """Of both accounts."""
+        return self.password, (self.root / ".lab/secrets/password2").read_text().strip()
+
 
 def docker(*words: str) -> str:
     """Standard output of the `docker` command."""

@@ -139,8 +139,9 @@ def test_a_bundle_has_everything_and_no_secret(lab: Lab, run: Path, tmp_path: Pa
     ]
     assert private
     assert keys
-    assert lab.password.encode() not in plain
-    assert lab.password.encode("utf-16-le") not in plain
+    for password in lab.passwords:
+        assert password.encode() not in plain
+        assert password.encode("utf-16-le") not in plain
     assert not [line for line in private if line.encode() in plain]
     assert not [key for key in keys if key.encode() in plain or bytes.fromhex(key) in plain]
     with tarfile.open(path) as tar:
