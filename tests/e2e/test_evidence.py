@@ -208,7 +208,7 @@ def test_without_captures_a_verdict_stands_on_the_observations(lab: Lab) -> None
 def shows_the_seeds_events(ladder: str, directory: str) -> None:
     """Enter the root, enter dir, touch dir/file1 on the server: what each of them looks like."""
     lines = [" ".join(line.split()) for line in ladder.splitlines()]
-    root = directory or '""'
+    root = directory or "."
     folder = rf"{directory}\dir" if directory else "dir"
 
     def at(*words: str, after: int = 0) -> int:
