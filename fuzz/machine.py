@@ -54,8 +54,9 @@ _CHALLENGE: Final = b"C" * 8
 _NOW: Final = 1_000_000.0
 _USERS: Final = {"tester": ntlm.nt_hash("secret")}
 _BOUNDS: Final = Bounds(
-    io_size=1 << 16, sessions=3, trees=4, opens=12, parked=6, credits=64, compound=8
-)
+    io_size=1 << 16, sessions=3, all_sessions=4, trees=4, opens=12, all_opens=14, listed=24,
+    parked=6, credits=64, compound=8,
+)  # fmt: skip
 _WATCH_BOUNDS: Final = WatchBounds(requests_per_open=4, requests=10, bytes_per_open=256, bytes=1024)
 _DIALECTS: Final = (Dialect.SMB_3_1_1, Dialect.SMB_3_0, Dialect.SMB_2_1, Dialect.SMB_2_0_2)
 _NAMES: Final = ("", "d", "d\\f", "f", "d\\new", "f:s", "d\\e")
@@ -481,6 +482,9 @@ class World:
                 assert len(session.trees) <= _BOUNDS.trees
                 assert len(session.opens) <= _BOUNDS.opens + len(self.runner.away)
         server = self.server
+        assert len(server.sessions) <= _BOUNDS.all_sessions
+        assert len(self.store.handles) <= server.handles <= _BOUNDS.all_opens
+        assert 0 <= server.listed <= _BOUNDS.listed
         assert server.watches.parked <= _WATCH_BOUNDS.requests
         assert server.watches.parked <= parked, "a watch completes into nothing"
         assert 0 <= server.watches.buffered <= _WATCH_BOUNDS.bytes
@@ -502,6 +506,8 @@ class World:
         assert not server.locks._files, "locks are left"
         assert not server.oplocks._opens, "oplocks are left"
         assert not self.store.handles, "handles are left"
+        assert not server.handles, "handles are counted that are not there"
+        assert not server.listed, "names of listings are left"
         assert server.next_deadline() is None, "a deadline is left"
 
 
