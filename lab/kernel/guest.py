@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from lab.engine.sdk import container_info
 from lab.errors import LabFailed
-from lab.lifecycle.waiting import GUEST_DEADLINE_S, last_lines, panic_line
-from lab.nodes.model import Completed, Node, NodeError
+from lab.lifecycle.waiting import GUEST_DEADLINE_S, last_lines
+from lab.nodes.model import Completed, Node, NodeError, check
 from lab.nodes.registry import backend
 from lab.probe import ProbeError, negotiate
 
@@ -32,6 +32,7 @@ UPLOAD = "/run/ksmbd.ko"
 
 _LOADED = re.compile(r"^(build-id|srcversion) (\S+)$", re.MULTILINE)
 _PHASE = re.compile(r"^phase (\w+) ([\d.]+)$", re.MULTILINE)
+_CRASH = re.compile(r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: ).*$", re.MULTILINE)
 _BOOT_FAILURE = re.compile(r"^LAB FAILED (?:uptime=\S+ )?(.*)$", re.MULTILINE)
 
 
@@ -47,11 +48,15 @@ class Code(IntEnum):
 
 
 class GuestFailed(LabFailed):
-    """A new guest did not come to serve; `console` is what it said."""
+    """A new guest did not come to serve; `console` is what it said.
 
-    def __init__(self, message: str, console: str, remedy: str) -> None:
+    `by_module`: its kernel crashed, or /init found no ksmbd. Else it was merely too slow.
+    """
+
+    def __init__(self, message: str, console: str, remedy: str, *, by_module: bool) -> None:
         super().__init__(message, remedy)
         self.console = console
+        self.by_module = by_module
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,12 @@ def load(lab: Lab, name: str, module: bytes) -> Loaded:
     """Put a module into the guest and exchange it; NodeError if the guest is lost on the way."""
     guest = node(lab, name)
     unload = UNLOAD_DEADLINE_S[lab.accelerator]
-    guest.put(UPLOAD, module)
+    # put() has a file's deadline; a module may take longer on a machine that has other work.
+    check(
+        guest.run(["sh", "-c", f"cat >{UPLOAD}"], input=module, deadline=RELOAD_DEADLINE_S),
+        name,
+        ["put", UPLOAD],
+    )
     command = ["lab-ksmbd", "reload", UPLOAD, str(unload)]
     return understand(guest.run(command, deadline=unload + RELOAD_DEADLINE_S))
 
@@ -113,21 +123,24 @@ def replace(lab: Lab, name: str) -> None:
             look_at = now + _LOOK_AT_CONSOLE_S
             console = lab.engine.logs(name, since=began)
             if why := failure(console):
-                raise GuestFailed(why, console, f"lab ksmbd console shows it ({name})")
+                remedy = f"lab ksmbd console --every-guest shows it ({name})"
+                raise GuestFailed(why, console, remedy, by_module=True)
             if now > deadline:
                 lines = "".join(f"\n    | {line}" for line in last_lines(console))
                 raise GuestFailed(
                     f"the new {name} guest does not answer; its console ends with:{lines}",
                     console,
-                    "lab doctor",
+                    "lab ksmbd reload tries again; lab doctor tells whether this machine is slow",
+                    by_module=False,
                 )
         time.sleep(_POLL_S)
 
 
 def failure(console: str) -> str:
     """What a guest's console says of its end, in words; "" if it says nothing of the kind."""
-    if panic := panic_line(console):
-        return f"the guest's kernel crashed: {panic}"
+    crash = _CRASH.search(console)
+    if crash:
+        return f"the guest's kernel crashed: {crash.group(0).strip()}"
     failed = _BOOT_FAILURE.search(console)
     return f"the guest gave up: {failed.group(1).strip()}" if failed else ""
 

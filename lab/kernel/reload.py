@@ -179,6 +179,8 @@ class _Exchange:
         try:
             guest.replace(self._lab, self._name)
         except GuestFailed as failed:
+            if not failed.by_module:
+                raise
             self._put_back()
             self._lab.progress.say(f"{failed.message}; the module before it goes back")
             guest.replace(self._lab, self._name)

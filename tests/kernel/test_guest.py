@@ -53,6 +53,8 @@ def test_the_end_of_a_guest_is_told_by_its_console() -> None:
     assert guest.failure(boot) == ""
     oops = "[   34.4] BUG: kernel NULL pointer dereference, address: 0000000000000008"
     assert guest.failure(f"{boot}{oops}\n") == f"the guest's kernel crashed: {oops}"
+    slow = "LAB guest ended: BOOT_DEADLINE after 60.9 s\n"  # no word on the module
+    assert guest.failure(boot + slow) == ""
     missing = (
         f"{boot}LAB kernel: [ 1.1] ksmbd: Unknown symbol f (err -2)\r\n"
         "LAB FAILED uptime=17.23 ksmbd is not loaded\r\n"
