@@ -1,0 +1,127 @@
+"""Revisions of a git tree: named, listed, and taken out of it without touching it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.engine import process
+from lab.errors import LabFailed, UsageError
+
+GIT_DEADLINE_S = 60.0
+EXPORT_DEADLINE_S = 300.0
+# What of a kernel tree the module is built from; of any other tree it is all of it.
+KERNEL_MARK = "fs/smb/server"
+KERNEL_PARTS = ("fs/smb", "fs/nls", "scripts/asn1_compiler.c", "include/linux/asn1*")
+MOST_COMMITS = 200
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit, as people name it: `1a2b3c4d5e6f ("ksmbd: subject")`."""
+
+    hash: str
+    subject: str
+
+    @property
+    def short(self) -> str:
+        return self.hash[:12]
+
+    def __str__(self) -> str:
+        return f'{self.short} ("{self.subject}")'
+
+
+def _git(tree: Path, *words: str, deadline: float = GIT_DEADLINE_S) -> process.Ran:
+    # Somebody else's tree is read all the same: nothing of it is executed.
+    safe = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
+    env = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    return process.run(["git", *safe, "-C", str(tree), *words], deadline=deadline, env=env)
+
+
+def resolve(tree: Path, revision: str) -> Commit:
+    """The commit that a revision names. Raises `UsageError` with git's words."""
+    if revision.startswith("-"):
+        raise UsageError(f"{revision!r} is no revision", "a branch, a tag, a hash, HEAD~2")
+    ran = _git(tree, "log", "-1", "--format=%H %s", f"{revision}^{{commit}}", "--")
+    if ran.returncode != 0:
+        raise UsageError(
+            f"{tree} has no revision {revision!r}: {_words(ran.output)}",
+            "--src names a git tree; a branch, a tag, a hash, HEAD~2",
+        )
+    return _commit(ran.output.strip())
+
+
+def commits(tree: Path, range: str) -> list[Commit]:
+    """The commits of a range, oldest first."""
+    ran = _git(tree, "log", "--reverse", "--no-merges", "--format=%H %s", range, "--")
+    if ran.returncode != 0:
+        raise UsageError(
+            f"{range} is no range of {tree}: {_words(ran.output)}", "as in v6.12..HEAD"
+        )
+    found = [_commit(line) for line in ran.output.splitlines() if line]
+    if not found:
+        raise UsageError(f"{range} has no commits", "the older end stands first: A..B")
+    if len(found) > MOST_COMMITS:
+        raise UsageError(
+            f"{range} has {len(found)} commits, each would be built and run",
+            f"at most {MOST_COMMITS}; git bisect with lab gate as its test is quicker",
+        )
+    return found
+
+
+def export(tree: Path, commit: Commit, into: Path) -> Path:
+    """The commit's files in `into`, as far as the module needs them; kept if they are there."""
+    if into.is_dir():
+        return into
+    kernel = _git(tree, "cat-file", "-e", f"{commit.hash}:{KERNEL_MARK}").returncode == 0
+    parts = KERNEL_PARTS if kernel else ()
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
+        archive = Path(scratch) / "tree.tar"
+        ran = _git(
+            tree,
+            *("archive", "--format=tar", f"--output={archive}", commit.hash),
+            *_present(tree, commit, parts),
+            deadline=EXPORT_DEADLINE_S,
+        )
+        if ran.returncode != 0:
+            raise LabFailed(f"{commit} cannot be taken out of {tree}: {_words(ran.output)}")
+        unpacked = Path(scratch) / "tree"
+        with tarfile.open(archive) as tar:
+            tar.extractall(unpacked, filter="data")
+        unpacked.rename(into)
+    return into
+
+
+def _present(tree: Path, commit: Commit, parts: Sequence[str]) -> list[str]:
+    """Those of the paths that the commit has: git archive refuses one that it has not."""
+    found = []
+    for part in parts:
+        folder = part.rpartition("/")[0]
+        ran = _git(
+            tree, "ls-tree", "--name-only", commit.hash, part if "*" not in part else folder + "/"
+        )
+        pattern = re.escape(part).replace(r"\*", ".*")
+        found += [line for line in ran.output.splitlines() if re.fullmatch(pattern, line)]
+    return found
+
+
+def forget(folder: Path) -> None:
+    """Remove what was exported."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _commit(line: str) -> Commit:
+    hash, _, subject = line.partition(" ")
+    return Commit(hash, subject)
+
+
+def _words(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.strip()]
+    return (lines[0] if lines else "git said nothing").removeprefix("fatal: ")

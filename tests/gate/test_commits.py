@@ -1,0 +1,67 @@
+"""Commits of a git tree: named, listed, taken out."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.errors import UsageError
+from lab.gate import commits
+
+
+def git(tree: Path, *words: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *who, "-C", tree, *words], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three commits of a little kernel tree."""
+    tree = tmp_path_factory.mktemp("tree")
+    git(tree, "init", "-q")
+    for name in (
+        "fs/smb/server/smb2pdu.c", "fs/nls/nls_utf8.c", "fs/ext4/inode.c",
+        "scripts/asn1_compiler.c", "include/linux/asn1.h", "include/linux/fs.h",
+    ):  # fmt: skip
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("one\n")
+    git(tree, "add", ".")
+    git(tree, "commit", "-q", "-m", "first | of them")
+    for word in ("two", "three"):
+        (tree / "fs/smb/server/smb2pdu.c").write_text(f"{word}\n")
+        git(tree, "commit", "-q", "-a", "-m", word)
+    return tree
+
+
+def test_a_range_is_listed_oldest_first(tree: Path) -> None:
+    assert [commit.subject for commit in commits.commits(tree, "HEAD~2..HEAD")] == ["two", "three"]
+
+
+def test_a_commit_is_taken_out_as_far_as_the_module_needs_it(tree: Path, tmp_path: Path) -> None:
+    commit = commits.resolve(tree, "HEAD~1")
+    assert str(commit) == f'{commit.hash[:12]} ("two")'
+    out = commits.export(tree, commit, tmp_path / "out")
+    assert (out / "fs/smb/server/smb2pdu.c").read_text() == "two\n"
+    found = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    assert found == [
+        "fs/nls/nls_utf8.c", "fs/smb/server/smb2pdu.c",
+        "include/linux/asn1.h", "scripts/asn1_compiler.c",
+    ]  # fmt: skip
+    assert (tree / "fs/smb/server/smb2pdu.c").read_text() == "three\n"
+
+
+@pytest.mark.parametrize("word", ["no-such-thing", "--output=/tmp/x", "HEAD:fs"])
+def test_what_is_no_revision_is_refused(tree: Path, word: str) -> None:
+    with pytest.raises(UsageError, match="no revision"):
+        commits.resolve(tree, word)
+
+
+@pytest.mark.parametrize("word", ["HEAD..HEAD", "a..b"])
+def test_a_range_without_commits_is_refused(tree: Path, word: str) -> None:
+    with pytest.raises(UsageError, match=r"no commits|no range"):
+        commits.commits(tree, word)
+
+
+def test_a_folder_that_is_no_git_tree_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a git repository"):
+        commits.resolve(tmp_path, "HEAD")
