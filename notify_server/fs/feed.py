@@ -20,6 +20,7 @@ it is delivered after both.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from enum import IntFlag
 from types import TracebackType
@@ -205,6 +206,7 @@ class ChangeFeed:
         while more:
             with self._lock:
                 more = self._source.extend()
+            time.sleep(0)  # who waits for the lock is to get it
         return watched
 
     def unwatch(self, watched: Watched) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import logging
 import os
+import time
 from typing import Final
 
 from notify_server.fs.api import FeedBounds
@@ -21,7 +22,7 @@ from notify_server.notify.classes import added
 
 log = logging.getLogger("notify_server.fs")
 
-_STEP: Final = 256  # directories watched before others get the lock
+_STEP: Final = 0.002  # seconds for which directories are watched before others get the lock
 _CREATE: Final = int(Kind.CREATE)
 
 
@@ -182,10 +183,11 @@ class InotifyWatches(RetryingSource):
     # Trees
 
     def extend(self) -> bool:
-        for _ in range(_STEP):
-            if not self._todo:
-                return False
+        end = time.monotonic() + _STEP
+        while self._todo:
             self._cover(self._todo.pop(), report=False)
+            if time.monotonic() >= end:
+                break
         return bool(self._todo)
 
     def _cover(self, path: str, *, report: bool, echoes: Echoes | None = None) -> None:
