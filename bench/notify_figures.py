@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from bench.lab_figures import ROOT, lab
 from bench.report import Figure
 
 SERVERS = ("py", "samba")
-LOAD_SECONDS = 240
+LOAD_SECONDS = 300
 RATIO_BAR = 0.8
 
 
@@ -35,13 +36,17 @@ def first_line(child: subprocess.Popen[str], what: str) -> dict[str, Any]:
     """What a load says when it is ready."""
     assert child.stdout is not None
     if not select.select([child.stdout], [], [], LOAD_SECONDS)[0]:
-        child.kill()
         raise BenchError(f"{what} is not ready after {LOAD_SECONDS} s")
     line = child.stdout.readline()
     if not line:
         raise BenchError(f"{what} ended before it was ready")
     said: dict[str, Any] = json.loads(line)
     return said
+
+
+def remove(container: str) -> None:
+    """End a load that does not end: killing `docker run` would leave it running."""
+    subprocess.run(["docker", "rm", "-f", container], capture_output=True, timeout=60)
 
 
 def docker(*words: str) -> str:
@@ -56,10 +61,10 @@ class Beside:
     def __init__(self) -> None:
         self.lab: str = json.loads(lab("status", "--json"))["name"]
 
-    def argv(self, server: str, load: str, *words: str) -> list[str]:
+    def argv(self, name: str, server: str, load: str, *words: str) -> list[str]:
         volumes = [f"{self.lab}_{name}-share:/shares/{name}" for name in SERVERS]
         return [
-            "docker", "run", "--rm", "-i", "--network", f"{self.lab}_lab",
+            "docker", "run", "--rm", "-i", "--name", name, "--network", f"{self.lab}_lab",
             "--label", f"org.notify-lab.name={self.lab}",
             "-e", "LOAD_PASSWORD", "-e", "PYTHONPATH=/opt/lab:/opt/bench",
             "-v", f"{ROOT / 'bench'}:/opt/bench/bench:ro",
@@ -68,6 +73,9 @@ class Beside:
             "-m", "bench.notify_load", load, "--host", server, "--disk", f"/shares/{server}",
             *words,
         ]  # fmt: skip
+
+    def _name(self) -> str:
+        return f"{self.lab}_load_{secrets.token_hex(4)}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -78,12 +86,14 @@ class Beside:
         self, server: str, load: str, *words: str, timeout: float = LOAD_SECONDS
     ) -> dict[str, Any]:
         """The last line that the load printed, decoded."""
+        name = self._name()
         try:
             run = subprocess.run(
-                self.argv(server, load, *words),
+                self.argv(name, server, load, *words),
                 env=self.env, capture_output=True, text=True, timeout=timeout,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
+            remove(name)
             raise BenchError(f"load {load} on {server} did not end in {timeout:g} s") from None
         if run.returncode != 0:
             raise BenchError(f"load {load} on {server}:\n{run.stdout}{run.stderr}")
@@ -95,15 +105,18 @@ class Beside:
         self, server: str, load: str, *words: str
     ) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
         """A load that says something and then waits for a line on its standard input."""
+        name = self._name()
         child = subprocess.Popen(
-            self.argv(server, load, *words),
+            self.argv(name, server, load, *words),
             env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
             yield first_line(child, f"load {load} on {server}"), child
+            child.communicate("\n", timeout=LOAD_SECONDS)
         finally:
             if child.poll() is None:
-                child.communicate("\n", timeout=LOAD_SECONDS)
+                remove(name)
+                child.communicate()
 
     def container(self, node: str) -> str:
         (container,) = docker(
@@ -223,10 +236,13 @@ def tree_by_source(source: str, directories: int) -> list[Figure]:
                 ],
                 env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
             )  # fmt: skip
-            armed = first_line(load, f"load tree with {source}")
-            grown = pss(server.pid) - before
-            out, _ = load.communicate("\n", timeout=LOAD_SECONDS)
-            counted = json.loads(out.splitlines()[-1])
+            try:
+                armed = first_line(load, f"load tree with {source}")
+                grown = pss(server.pid) - before
+                out, _ = load.communicate("\n", timeout=LOAD_SECONDS)
+                counted = json.loads(out.splitlines()[-1])
+            finally:
+                load.kill()
         finally:
             server.terminate()
             server.wait(30)
