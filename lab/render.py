@@ -27,6 +27,7 @@ Status = Literal["new", "changed", "unchanged", "removed"]
 
 COMMON = "common"  # images/common/ goes into every node
 COMPOSE = "compose"  # templates/compose/ is for the topology
+BOOT_DEADLINE_S = 60  # of a guest, until its READY
 NO_NODES = (COMMON, COMPOSE, "kbuild")
 
 # Files of the source tree that nodes need inside: path in the node -> path in the checkout.
@@ -370,7 +371,9 @@ def compose_flavours(paths: LabPaths, settings: Settings) -> bytes:
                 "own_guest": own_guest,
             }
         )
-    ((_, file),) = _templates(paths, settings, COMPOSE, flavours=nodes)
+    ((_, file),) = _templates(
+        paths, settings, COMPOSE, flavours=nodes, boot_deadline=BOOT_DEADLINE_S
+    )
     return file.data
 
 

@@ -296,7 +296,7 @@ class Settings:
         return replace(
             self.ksmbd,
             kernel=flavour.kernel or self.ksmbd.kernel,
-            memory=flavour.memory or self.ksmbd.memory,
+            memory=flavour.memory_wanted or self.ksmbd.memory,
             debug=flavour.debug or self.ksmbd.debug,
         )
 

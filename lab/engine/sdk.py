@@ -369,7 +369,11 @@ class Images:
         """Remove the lab's images that a newer one has taken the tag of and nothing uses."""
         filters = {"dangling": True, "label": [f"{labels.NAME}={name}"]}
         with explained("old images cannot be removed"):
-            self._api.prune_images(filters=filters)
+            try:
+                self._api.prune_images(filters=filters)
+            except docker.errors.APIError as error:
+                if error.status_code != requests.codes.conflict:  # another lab's is under way
+                    raise
 
     def run(
         self,

@@ -33,6 +33,7 @@ Kernel = Literal["same", "debian", "image", "tree"]
 PATH = r"[^\n\0]*"
 DEBUG = "debug"  # may stand for a whole `config`
 DEBUG_SLOWNESS = 5  # KASAN and lockdep, emulated
+DEBUG_MEMORY = 1024
 DEBIAN_SOURCE = "debian"  # as `tree` or `source`: linux-source of the flavour's suite
 
 
@@ -95,7 +96,7 @@ class FlavourSettings:
             "an integer from 128 to 65536; 0: as under [ksmbd]",
             lambda value: value == 0 or between(128, 65536).accepts(value),
         ),
-        "The guest's memory in MiB. 0: as under [ksmbd].",
+        'The guest\'s memory in MiB. 0: as under [ksmbd], with config = "debug" 1024.',
     )
     slowness: int = setting(
         0,
@@ -117,6 +118,11 @@ class FlavourSettings:
     def times_slower(self) -> int:
         """Than a guest whose kernel checks nothing."""
         return self.slowness or (DEBUG_SLOWNESS if DEBUG in self.config else 1)
+
+    @property
+    def memory_wanted(self) -> int:
+        """The guest's memory in MiB, 0 where [ksmbd] decides: KASAN keeps an eighth for itself."""
+        return self.memory or (DEBUG_MEMORY if DEBUG in self.config else 0)
 
     @property
     def kernel_from(self) -> Kernel:

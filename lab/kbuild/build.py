@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import backends, lock
-from lab.errors import LabError, UsageError
+from lab.errors import LabError, LabFailed, UsageError
 from lab.flavours import folders
 from lab.flavours.kernels import Say, guest_of, settings_of
 from lab.flavours.settings import DEBIAN_SOURCE
@@ -73,8 +74,44 @@ def build_module(
 
 def toolchain(lab: Lab, flavour: str, say: Say) -> Toolchain:
     """What builds modules for a flavour's kernel."""
+    from lab.kbuild import kernel
+    from lab.kbuild.image import ensure_kernel_image
+
+    settings = settings_of(lab, flavour)
     release = guest_of(lab, flavour).release
-    return Toolchain(ensure_module_image(lab, flavour, say), headers_of(release), release)
+    if settings.kernel_from in ("same", "debian"):
+        return Toolchain(ensure_module_image(lab, flavour, say), headers_of(release), release)
+    image = ensure_kernel_image(lab, settings.suite or lab.settings.debian.suite, say)
+    if settings.kernel_from == "tree":
+        tree = kernel.tree_of(lab, flavour, settings, image, say)
+        return Toolchain(image, kernel.BUILD, release, kernel.mounts_of(lab, flavour, tree))
+    build = own_headers(lab, flavour, release)
+    return Toolchain(image, str(build), release, _with_its_source(build))
+
+
+def own_headers(lab: Lab, flavour: str, release: str) -> Path:
+    """The build folder of a kernel that the user built, by the link that modules_install leaves."""
+    settings = settings_of(lab, flavour)
+    modules = lab.paths.root / Path(settings.modules).expanduser()
+    for candidate in (modules, modules / release, modules / "lib/modules" / release):
+        build = (candidate / "build").resolve()
+        if (build / "Module.symvers").is_file():
+            return build
+    raise LabFailed(
+        f"there are no headers of {release}: {modules} has no build/ with a Module.symvers",
+        "keep the folder in which you built that kernel; lib/modules/RELEASE/build leads there",
+    )
+
+
+def _with_its_source(build: Path) -> tuple[Mount, ...]:
+    """The build folder at its own path, and the tree that its Makefile includes."""
+    from lab.engine.jobs import Mount
+
+    mounts = [Mount(build, str(build))]
+    found = re.search(r"^include (/\S+)/Makefile$", (build / "Makefile").read_text(), re.MULTILINE)
+    if found and Path(found.group(1)) != build:
+        mounts.append(Mount(Path(found.group(1)), found.group(1), read_only=True))
+    return tuple(mounts)
 
 
 def _absolute(lab: Lab, path: str) -> Path:

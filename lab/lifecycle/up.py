@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lab import backends, render, secrets
 from lab.flavours import folders
+from lab.flavours.guests import ensure_guests
 from lab.lifecycle import names, ports
 from lab.lifecycle.waiting import Healthy, Waiter
 from lab.samba import wanted as samba
@@ -74,6 +75,10 @@ def up(lab: Lab, servers: Collection[str] = ()) -> Up:
     with progress.step("images", "Building the images"):
         built = ensure_images(paths.rendered, images(nodes), settings.name, say) or {}
     smbd = samba.build_for_up(lab) if "samba" in nodes else None
+    own_kernels = [node for node in nodes if backends.flavour(node)]
+    if own_kernels:
+        with progress.step("guests", "Preparing the flavours' guests"):
+            ensure_guests(lab, own_kernels, say)
     with progress.step("accelerator_probe", "Choosing the guest's accelerator"):
         accelerator, reason = resolve(settings, lab.state, say)
         lab.state.set("running_accelerator", {"kind": accelerator, "reason": reason})
