@@ -38,6 +38,7 @@ COMMAND_MODULES = (
     "shell",
     "logs",
     "ksmbd_build",
+    "ksmbd_tools",
     "ksmbd_reload",
     "ksmbd_dev",
     "ksmbd_look",

@@ -23,9 +23,8 @@ from lab.samba.inside import symbols
 from lab.samba.inside.elf import build_id
 from lab.samba.inside.talk import note, run, tell
 from lab.samba.inside.tree import Failed, apply_patches, copy, output_of
+from lab.samba.inside.unpacking import unpacked_debian
 
-PACKED = Path("/usr/local/src/samba")
-UNPACKED = Path("/unpacked")
 MARKS = ("source3/smbd/server.c", "wscript", "buildtools/bin/waf")
 # waf's own, and what a build in the user's tree has left there
 LEAVE_OUT = ("bin", ".git", ".lock-w*", ".lab-*", "*.pyc", "*__pycache__")
@@ -33,21 +32,6 @@ STAMP = ".lab-configured"
 CONFIGURED = "bin/c4che/default_cache.py"
 SMBD = "bin/smbd"
 SYSTEM = ".lab-system"
-
-
-def unpacked_debian() -> Path:
-    """Debian's source package unpacked, with Debian's patches; done once for each version."""
-    (description,) = PACKED.glob("*.dsc")
-    folder = UNPACKED / description.stem
-    if not folder.exists():
-        note(f"unpacking Debian's source package {description.stem}")
-        half = UNPACKED / f".{description.stem}.half"
-        shutil.rmtree(half, ignore_errors=True)
-        code, said = output_of(["dpkg-source", "--no-check", "-x", str(description), str(half)])
-        if code != 0:
-            raise Failed(f"the source package cannot be unpacked:\n{said[-500:]}")
-        half.rename(folder)
-    return folder
 
 
 def configure(tree: Path, request: dict[str, Any], env: dict[str, str]) -> bool:
@@ -107,7 +91,7 @@ def main(argv: list[str]) -> int:
     try:
         began = time.monotonic()
         tell("phase", name="copy")
-        source = Path(request["source"]) if request["source"] else unpacked_debian()
+        source = Path(request["source"]) if request["source"] else unpacked_debian("samba")
         copy(source, tree, LEAVE_OUT, MARKS)
         apply_patches(tree, map(Path, request["patches"]), note)
         seconds["copy"] = time.monotonic() - began
