@@ -6,7 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import evidence_figures, lab_figures, notify_figures, report, watch_figures
+from bench import (
+    evidence_figures,
+    lab_figures,
+    notify_figures,
+    report,
+    samba_figures,
+    watch_figures,
+)
 
 RESULTS = Path(__file__).with_name("results.json")
 
@@ -17,7 +24,11 @@ def main() -> None:
         description="Measure the lab's and the server's figures. Brings the lab up; leaves it up.",
     )
     parser.add_argument(
-        "part", nargs="?", choices=("all", "lab", "evidence", "server", "watch"), default="all"
+        "part",
+        nargs="?",
+        choices=("all", "lab", "evidence", "server", "watch", "samba"),
+        default="all",
+        help="samba (compiles smbd: minutes to hours) is not part of all",
     )
     parser.add_argument("--times", type=int, default=5, help="samples of the lab's figures (5)")
     parser.add_argument("--n", type=int, default=2000, help="samples of each latency (2000)")
@@ -40,6 +51,10 @@ def main() -> None:
         report.show("notify_server beside smbd", figures)
         if failures:
             sys.exit("not measured:\n" + "\n".join(failures))
+    if given.part == "samba":
+        figures = samba_figures.measure(given.times)
+        report.write(RESULTS, "samba", figures, {})
+        report.show("smbd from source", figures)
     if given.part in ("all", "watch"):
         figures = watch_figures.measure()
         report.write(RESULTS, "watch", figures, {})
