@@ -12,7 +12,7 @@ LAB    := $(BIN)/lab
 ARGS ?=
 
 .PHONY: help venv venv-dev lab-up lab-down lab-switch run-scenarios scenarios embedded \
-        check test bench install lock clean
+        check test test-long bench install lock clean
 
 help:  ## this text
 	@echo "notify-lab: compare SMB2 CHANGE_NOTIFY in Samba, ksmbd and a reference server"
@@ -75,6 +75,10 @@ check: venv-dev           ## the fast part: format, lint, types, import rules, u
 test: venv-dev            ## every test, the end-to-end ones on the real lab included
 	@LAB_ROOT="$(CURDIR)" $(BIN)/python -m tests.set_up_machine
 	@$(BIN)/pytest $(ARGS)
+
+test-long: venv-dev       ## tests that compile Samba: half an hour and more
+	@LAB_ROOT="$(CURDIR)" $(BIN)/python -m tests.set_up_machine
+	@$(BIN)/pytest -m long $(ARGS)
 
 bench: venv-dev           ## measure the figures: bench/results.json and a table
 	@$(BIN)/python -m bench $(ARGS)

@@ -32,8 +32,13 @@ def lab(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
         lab("down", "--volumes", status=None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder needs the engine, and bringing the lab up takes its time."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything in this folder needs the engine, and bringing the lab up takes its time.
+
+    What compiles a whole server runs only if it is asked for: `-m docker` does not.
+    """
+    if "long" not in config.option.markexpr.replace("not long", ""):
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     here = Path(__file__).parent
     for item in items:
         if here in Path(item.fspath).parents:
