@@ -119,6 +119,9 @@ class FlavourSettings:
         """Than a guest whose kernel checks nothing."""
         return self.slowness or (DEBUG_SLOWNESS if DEBUG in self.config else 1)
 
+    # of a temporary flavour: the one whose kernel it has ("" is the default one's)
+    copied_from: str = ""
+
     @property
     def memory_wanted(self) -> int:
         """The guest's memory in MiB, 0 where [ksmbd] decides: KASAN keeps an eighth for itself."""

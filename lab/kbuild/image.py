@@ -26,7 +26,8 @@ def ensure_module_image(lab: Lab, flavour: str, say: Say) -> str:
     release = guest_of(lab, flavour).release
     suite = settings.suite or lab.settings.debian.suite
     # Flavours on the kernel of [ksmbd] share an image.
-    key = backends.folder(flavour if settings.kernel_from != "same" else "")
+    own = settings.copied_from or flavour
+    key = backends.folder(own if settings.kernel_from != "same" else "")
     try:
         return _ensure(lab, f"kbuild-{key}", suite, release, say)
     except LabFailed as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import UsageError
 from lab.flavours import bzimage, folders
-from lab.flavours.kernels import Say
+from lab.flavours.kernels import Say, settings_of
 from lab.flavours.settings import DEBIAN_SOURCE, FlavourSettings
 from lab.kbuild import sources
 from lab.kbuild.image import ensure_kernel_image
@@ -31,8 +31,9 @@ LAST_LINES = 40
 
 
 def build_folder(lab: Lab, flavour: str) -> Path:
-    """The flavour's build folder (`O=`)."""
-    return folders.of_flavour(lab.paths, flavour).build / "kernel"
+    """The flavour's build folder (`O=`); a copy has its original's."""
+    own = settings_of(lab, flavour).copied_from or flavour
+    return folders.of_flavour(lab.paths, own).build / "kernel"
 
 
 def tree_of(lab: Lab, flavour: str, settings: FlavourSettings, image: str, say: Say) -> Path:
