@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench import (
     evidence_figures,
+    kernel_figures,
     lab_figures,
     notify_figures,
     report,
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "lab", "evidence", "server", "watch", "samba"),
+        choices=("all", "lab", "evidence", "kernel", "server", "watch", "samba"),
         default="all",
         help="samba (compiles smbd: minutes to hours) is not part of all",
     )
@@ -44,6 +45,10 @@ def main() -> None:
         figures = evidence_figures.measure(min(given.times, 3))
         report.write(RESULTS, "evidence", figures, lab_figures.facts())
         report.show("The full matrix and its report", figures)
+    if given.part in ("all", "kernel"):
+        figures = kernel_figures.measure(given.times)
+        report.write(RESULTS, "kernel", figures, lab_figures.facts())
+        report.show("The development loop of ksmbd", figures)
     if given.part in ("all", "server"):
         lab_figures.lab("up")
         figures, failures = notify_figures.measure(given.n, given.seconds, given.directories)

@@ -1,0 +1,218 @@
+"""The development loop on the real lab: change ksmbd, build, exchange, and see exactly that change.
+
+From Debian's own source, which the first test fetches; the tests of this module share its build
+tree, so that each compiles one file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import Lab, node_container
+
+NOTIFY = re.compile(r"^int smb2_notify\(.*?^}", re.MULTILINE | re.DOTALL)
+SCENARIOS = ("A1", "C1")
+
+
+@dataclass
+class Tree:
+    """Debian's source of ksmbd, and the one file of it that the tests edit."""
+
+    root: Path
+    original: str
+
+    @property
+    def file(self) -> Path:
+        return self.root / "fs/smb/server/smb2pdu.c"
+
+    def answer(self, status: str) -> None:
+        """Let CHANGE_NOTIFY be answered with another status; saved as editors do, by renaming."""
+
+        def changed(match: re.Match[str]) -> str:
+            return match[0].replace("STATUS_NOT_IMPLEMENTED", status)
+
+        self.write(NOTIFY.sub(changed, self.original))
+
+    def write(self, text: str) -> None:
+        assert text != self.original
+        self._replace(text)
+
+    def restore(self) -> None:
+        self._replace(self.original)
+
+    def _replace(self, text: str) -> None:
+        new = self.file.with_name("4913.tmp")
+        new.write_text(text)
+        new.replace(self.file)
+
+
+@pytest.fixture(scope="module")
+def tree(lab: Lab) -> Iterator[Tree]:
+    """The source that `lab ksmbd build` fetches; afterwards the guest has its own module again."""
+    built = lab.json("ksmbd", "build", timeout=1200)
+    root = Path(built["source"])
+    tree = Tree(root, (root / "fs/smb/server/smb2pdu.c").read_text())
+    yield tree
+    tree.restore()
+    lab("ksmbd", "reload", "--original")
+
+
+@pytest.fixture
+def pristine(lab: Lab, tree: Tree) -> Iterator[Tree]:
+    """The tree as Debian has it; whatever a test changed is undone."""
+    yield tree
+    tree.restore()
+
+
+def build_and_reload(lab: Lab) -> Any:
+    built = lab.json("ksmbd", "build", timeout=600)
+    reloaded = lab.json("ksmbd", "reload")
+    assert reloaded["identity"] == built["build_id"]
+    return reloaded
+
+
+def running_module(lab: Lab) -> str:
+    (node,) = (n for n in lab.json("status")["nodes"] if n["name"] == "ksmbd")
+    assert node["healthy"]
+    return str(node["versions"]["ksmbd_build_id"])
+
+
+def verdicts(matrix: Any, server: str) -> dict[str, tuple[str, str]]:
+    return {
+        cell["scenario"]: (cell["observed"]["verdict"], cell["observed"]["reason"])
+        for cell in matrix["cells"]
+        if cell["server"] == server
+    }
+
+
+def test_another_status_is_exactly_what_the_matrix_shows(lab: Lab, pristine: Tree) -> None:
+    """Both columns before and after: py's stays as it was, ksmbd's tells the new status."""
+    run = ("run-scenarios", *SCENARIOS, "--server", "ksmbd,py")
+    assert build_and_reload(lab)["release"] == lab_release(lab)
+    before = lab.json(*run)
+    pristine.answer("STATUS_INVALID_PARAMETER")
+    reloaded = build_and_reload(lab)
+    after = lab.json(*run, status=None)
+
+    assert running_module(lab) == reloaded["identity"][:12]
+    assert verdicts(after, "py") == verdicts(before, "py")
+    for scenario, (_, reason) in verdicts(before, "ksmbd").items():
+        assert "STATUS_NOT_IMPLEMENTED" in reason
+        now = verdicts(after, "ksmbd")[scenario][1]
+        assert "STATUS_INVALID_PARAMETER" in now
+        assert "STATUS_NOT_IMPLEMENTED" not in now
+    told = lab("diff", Path(before["folder"]).name, Path(after["folder"]).name, status=None).stdout
+    assert "on ksmbd" in told
+    assert "STATUS_INVALID_PARAMETER" in told
+    assert "on py" not in told
+
+
+def lab_release(lab: Lab) -> str:
+    (node,) = (n for n in lab.json("status")["nodes"] if n["name"] == "ksmbd")
+    return str(node["versions"]["kernel"])
+
+
+def test_a_compile_error_is_the_compilers_with_the_users_path(lab: Lab, pristine: Tree) -> None:
+    before = running_module(lab)
+    broken = pristine.original.replace("int smb2_notify(", "int smb2_notify(nonsense ", 1)
+    pristine.write(broken)
+    line = broken[: broken.index("smb2_notify(nonsense")].count("\n") + 1
+    failed = lab("ksmbd", "build", status=3)
+    assert f"{pristine.file}:{line}:" in failed.stderr
+    assert re.search(r"error: unknown type name .nonsense.", failed.stderr)
+    assert running_module(lab) == before
+
+
+def test_a_module_that_does_not_load_is_explained_and_the_old_one_serves(
+    lab: Lab, tree: Tree, tmp_path: Path
+) -> None:
+    before = running_module(lab)
+    module = (lab.root / ".lab/flavours/ksmbd/override/modules/ksmbd.ko").read_bytes()
+    assert module.count(b" mod_unload") == 1
+    other = tmp_path / "ksmbd.ko"
+    other.write_bytes(module.replace(b" mod_unload", b" mad_unload"))
+    refused = lab("ksmbd", "reload", "--module", str(other), status=3)
+    assert "does not load: it was built for the kernel" in refused.stderr
+    assert "mad_unload" in refused.stderr
+    assert "version magic" in refused.stderr
+    assert running_module(lab) == before
+
+    other.write_bytes(module.replace(b"\0kern_path\0", b"\0korn_path\0"))
+    refused = lab("ksmbd", "reload", "--module", str(other), status=3)
+    assert "it needs korn_path" in refused.stderr
+    assert running_module(lab) == before
+
+
+def test_a_client_that_is_connected_does_not_keep_the_module(lab: Lab, tree: Tree) -> None:
+    """A session with an open share while the module goes; afterwards a new one is served."""
+    client = subprocess.Popen(
+        [
+            *("docker", "exec", "--interactive", "--env", f"PASSWD={lab.password}"),
+            *(node_container(lab, "client"), "smbclient", "--user", "tester", "//ksmbd/TEST"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert client.stdin is not None
+    assert client.stdout is not None
+    try:
+        client.stdin.write("allinfo .\n")
+        client.stdin.flush()
+        assert "altname" in client.stdout.readline()  # it has a session
+        done = lab.json("ksmbd", "reload")
+        assert (done["how"], done["why"]) == ("module", "")
+    finally:
+        client.kill()
+        client.wait(30)
+    lab("run-scenarios", "A1", "--server", "ksmbd")
+
+
+def test_each_save_is_a_turn_and_errors_do_not_end_it(lab: Lab, pristine: Tree) -> None:
+    child = lab.popen("ksmbd", "dev", "--src", str(pristine.root), "A1", "--json")
+
+    def turn() -> Any:
+        assert child.stdout is not None
+        return json.loads(child.stdout.readline())
+
+    try:
+        first = turn()
+        assert first["error"] == ""
+        assert first["changes"] is None
+        pristine.write(pristine.original + "\nint unfinished(\n")
+        assert "smb2pdu.c" in turn()["error"]
+        pristine.answer("STATUS_INVALID_PARAMETER")
+        last = turn()
+        assert last["files"] == ["fs/smb/server/smb2pdu.c"]
+        assert last["error"] == ""
+        assert last["reloaded"]["identity"] == last["identity"]
+        assert set(last["seconds"]) == {"build", "reload", "run"}
+        (change,) = last["changes"]
+        assert (change["scenario"], change["server"]) == ("A1", "ksmbd")
+        assert any("STATUS_INVALID_PARAMETER" in line for line in change["said"])
+    finally:
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+    assert child.returncode == 0, said
+
+
+def test_gdb_stops_in_a_function_of_the_module_and_the_guest_runs_on(lab: Lab, tree: Tree) -> None:
+    gdb = lab.popen(
+        *("ksmbd", "gdb", "--batch", "--deadline", "120"),
+        *("--ex", "break ksmbd_smb_negotiate_common", "--ex", "continue", "--ex", "backtrace"),
+    )
+    # the health check asks for a NEGOTIATE every five seconds: nobody else has to
+    out, err = gdb.communicate(timeout=240)
+    assert gdb.returncode == 0, err
+    assert "Breakpoint 1, ksmbd_smb_negotiate_common" in out
+    assert re.search(r"^#\d+ .*handle_ksmbd_work .*server\.c:\d+$", out, re.MULTILINE)
+    running_module(lab)
