@@ -485,6 +485,7 @@ class World:
         assert len(server.sessions) <= _BOUNDS.all_sessions
         assert len(self.store.handles) <= server.handles <= _BOUNDS.all_opens
         assert 0 <= server.listed <= _BOUNDS.listed
+        assert server.held == sum(peer.connection.held for peer in self.peers)
         assert server.watches.parked <= _WATCH_BOUNDS.requests
         assert server.watches.parked <= parked, "a watch completes into nothing"
         assert 0 <= server.watches.buffered <= _WATCH_BOUNDS.bytes
@@ -508,6 +509,7 @@ class World:
         assert not self.store.handles, "handles are left"
         assert not server.handles, "handles are counted that are not there"
         assert not server.listed, "names of listings are left"
+        assert not server.held, "bytes are counted that are not held"
         assert server.next_deadline() is None, "a deadline is left"
 
 

@@ -23,14 +23,15 @@ _LINGER: Final = 5.0  # seconds for a client to read what was sent before the se
 class SmbProtocol(asyncio.BufferedProtocol):
     """Hands bytes to the core and writes what it answers."""
 
-    __slots__ = ("connection", "hub", "paused", "timer", "transport")
+    __slots__ = ("connection", "full", "hub", "paused", "timer", "transport")
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.connection: Connection | None = None
         self.transport: asyncio.Transport | None = None
         self.timer: asyncio.TimerHandle | None = None
-        self.paused = False
+        self.paused = False  # the client does not read
+        self.full = False  # too much of what it sent is under way
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept, or close at once when there are too many."""
@@ -79,7 +80,19 @@ class SmbProtocol(asyncio.BufferedProtocol):
         except Exception:
             log.exception("the core failed on input of client=%s", connection.client)
             connection.disconnect("internal error")
+        if connection.held > self.hub.most_held and not self.full:
+            self.full = True
+            self._read_or_wait()
         self.hub.flush()
+
+    def _read_or_wait(self) -> None:
+        """Read from the socket unless the client does not read, or too much is under way."""
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.paused or self.full:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
 
     def flush(self) -> None:
         """Write the outbox; close once the core wants that."""
@@ -93,6 +106,9 @@ class SmbProtocol(asyncio.BufferedProtocol):
                 connection.disconnect("the client does not read")
                 transport.abort()
                 return
+        if self.full and connection.held <= self.hub.most_held // 2:
+            self.full = False
+            self._read_or_wait()
         if self.timer is None and not connection.authenticated:
             # Everybody logged off; who does not log on again has no business here.
             self.timer = self.hub.expect_logon(self)
@@ -105,16 +121,14 @@ class SmbProtocol(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """A client that does not read its answers may not ask for more."""
         self.paused = True
-        if self.transport is not None:
-            self.transport.pause_reading()
+        self._read_or_wait()
         if self.connection is not None:
             self.hub.runner.hold(self.connection)
 
     def resume_writing(self) -> None:
         """It reads again."""
         self.paused = False
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.resume_reading()
+        self._read_or_wait()
         if self.connection is not None:
             self.hub.runner.release(self.connection)
 

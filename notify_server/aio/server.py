@@ -89,6 +89,7 @@ class Hub:
         self._empty = asyncio.Event()
         self._empty.set()
         self._bounds = config.bounds
+        self.most_held = config.bounds.held
         self.peer_seconds = config.bounds.peer_seconds
         self.tracing = Tracer(options.trace) if options.trace is not None else None
         """Records what comes from outside: input of a connection, changes of the feed."""

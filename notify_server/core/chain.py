@@ -147,6 +147,13 @@ class Chain:
     file_id: bytes = RELATED_FILE_ID
     failed_create: NtStatus | None = None
     responses: list[_Response] = field(default_factory=list)
+    kept: int = 0  # bytes, while the chain waits for a job
+    over: bool = False
+
+    def keep(self, size: int) -> None:
+        """The frame stays for a while: its connection counts it."""
+        self.kept = size
+        self.connection.hold(size)
 
     def advance(self, now: float) -> None:
         """Work on the requests from `index` on, until all are done or one is away."""
@@ -157,6 +164,10 @@ class Chain:
             if request is not None and not self._finish(request, self._execute(request)):
                 return
             self.index += 1
+        self.over = True
+        if self.kept and not self.connection.closing:
+            # A connection that is lost has counted everything as gone.
+            self.connection.hold(-self.kept)
         self._flush()
 
     def _accept(self, message: bytes, now: float) -> Request | None:

@@ -59,6 +59,11 @@ class Bounds:
     """Requests without a final response on one connection; then STATUS_INSUFFICIENT_RESOURCES."""
     credits: int = 8192
     """Credits that a client can hold."""
+    held: int = 1 << 26
+    """Bytes of requests under way on one connection; beyond it nothing is read from it."""
+    all_held: int = 1 << 31
+    """The same of all connections, with frames that are not complete; beyond it whoever brings
+    more of a frame is disconnected."""
     locks: int = 4096
     """Byte-range locks on one file; beyond it STATUS_INSUFFICIENT_RESOURCES."""
 

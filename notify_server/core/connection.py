@@ -57,6 +57,7 @@ class Connection:
         "closing",
         "credits",
         "dialect",
+        "held",
         "in_flight",
         "negotiate_answered",
         "next_async_id",
@@ -88,6 +89,8 @@ class Connection:
         self.next_async_id = 1
         self.outbox: list[bytes] = []
         self.closing = False
+        self.held = 0
+        """Bytes that came and are not done with: of an incomplete frame, of requests under way."""
         self._partial: bytearray | None = None
         self._needed = 4  # bytes, transport header included, before looking again
 
@@ -98,9 +101,12 @@ class Connection:
         if self.closing:
             return
         if self._partial is not None:
-            self._partial += data
-            if len(self._partial) < self._needed:
+            if len(self._partial) + len(data) < self._needed:
+                self._partial += data
+                self._hold_input(len(data))
                 return
+            self.hold(-len(self._partial))
+            self._partial += data
             data = bytes(self._partial)
             self._partial = None
         position, end = 0, len(data)
@@ -123,6 +129,17 @@ class Connection:
             self.disconnect(str(error))
         if position < end and not self.closing:
             self._partial = bytearray(data[position:])
+            self._hold_input(end - position)
+
+    def hold(self, size: int) -> None:
+        """`size` bytes more are kept, or less."""
+        self.held += size
+        self.server.held += size
+
+    def _hold_input(self, size: int) -> None:
+        self.hold(size)
+        if self.server.held > self.server.config.bounds.all_held:
+            self.disconnect("too much of all clients is unfinished")
 
     def _longest_frame(self) -> int:
         bounds = self.server.config.bounds
@@ -149,7 +166,10 @@ class Connection:
         messages = list(split_compound(payload))
         if len(messages) > self.server.config.bounds.compound:
             raise Disconnect(f"compound of {len(messages)} requests")
-        chains.Chain(self, messages, sealed_by).advance(now)
+        chain = chains.Chain(self, messages, sealed_by)
+        chain.advance(now)
+        if not chain.over:
+            chain.keep(len(payload))
 
     def _unseal(self, payload: bytes) -> tuple[Session, bytes]:
         """3.3.5.2.1.1; whatever is wrong, the connection ends."""
@@ -235,6 +255,8 @@ class Connection:
             self.end_session(session, now)
         self.parked.clear()
         self.outbox.clear()
+        self._partial = None
+        self.hold(-self.held)
 
     def end_session(self, session: Session, now: float) -> None:
         """Take a session down: its opens are closed, its parked requests end with CLEANUP."""

@@ -74,6 +74,8 @@ class Server:
         self.sessions: dict[int, Session] = {}
         self.handles = 0
         """Of stores: open, being opened or being closed."""
+        self.held = 0
+        """Bytes that connections hold of what came and is not done with."""
         self.listed = 0
         """Names that listings hold."""
         self._next_open = 1

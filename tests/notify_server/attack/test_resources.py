@@ -36,10 +36,12 @@ from tests.notify_server.core.talk import (
     EMPTY,
     READ,
     SESSION_SETUP,
+    WRITE,
     Talk,
     World,
     notify_body,
     read_body,
+    write_body,
 )
 
 USERS = {"tester": "secret"}
@@ -127,6 +129,61 @@ def test_answers_that_nobody_takes_are_not_made(tmp_path: Path) -> None:
         assert unsent(server) < 16 << 20
         answers = [talk.take()[0] for _ in range(64)]
         assert [(a.status, len(a.body)) for a in answers] == [(0, 16 + (1 << 20))] * 64
+
+
+def test_what_is_sent_while_jobs_wait_is_not_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """64 MiB of WRITEs to a disk that hangs: a few are in memory, the rest is with the client."""
+    release, original = threading.Event(), LocalStore.write
+
+    def write(self: LocalStore, handle: Any, offset: int, data: bytes) -> int:
+        release.wait(20)
+        return original(self, handle, offset, data)
+
+    monkeypatch.setattr(LocalStore, "write", write)
+    options = Options(bounds=Bounds(held=4 << 20))
+    with (
+        running(NotifyServer({"TEST": tmp_path}, USERS, options=options)) as server,
+        client(server) as talk,
+    ):
+        file_id = talk.open("file", disposition=3)
+        for _ in range(3):
+            talk.call(ECHO, EMPTY, credits=1000)
+        data = bytes(1 << 20)
+
+        def flood() -> None:
+            for _ in range(64):
+                talk.send(WRITE, write_body(file_id, 0, data), charge=16)
+
+        sender = threading.Thread(target=flood)
+        sender.start()
+        within(5, lambda: hub(server).core.held > 4 << 20)
+        time.sleep(0.3)
+        assert hub(server).core.held < 8 << 20
+        assert sender.is_alive()
+        release.set()
+        assert [talk.take()[0].status for _ in range(64)] == [0] * 64
+        sender.join(5)
+        assert hub(server).core.held == 0
+
+
+def test_incomplete_frames_of_all_connections_are_bounded() -> None:
+    world = World(config={"bounds": Bounds(all_held=100_000)})
+    one, other = world.ready(), world.ready()
+    head = (200_000).to_bytes(4, "big")
+    one.connection.receive(head + bytes(60_000), 1.0)
+    assert (one.connection.held, world.server.held) == (60_004, 60_004)
+    for _ in range(3):
+        other.connection.receive(head[: 4 if not other.connection.held else 0] + bytes(9_000), 1.0)
+    assert not other.closed
+    one.connection.receive(bytes(20_000), 1.0)
+    assert one.closed
+    one.connection.lost(1.0)
+    assert world.server.held == other.connection.held == 27_004
+    other.connection.receive(bytes(200_000 - 27_000), 1.0)  # complete, and nonsense
+    assert other.closed
+    assert world.server.held == 0
 
 
 def test_who_does_not_read_the_end_is_cut_off(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
