@@ -122,8 +122,7 @@ def versions_of(lab: Lab, servers: Sequence[str]) -> dict[str, dict[str, str]]:
         found = pool.map(lambda name: versions.ask(name, partial(node, name)), asked)
         told = dict(zip(asked, found, strict=True))
     for name in filter(is_ksmbd, told):
-        told[name]["accelerator"] = lab.accelerator
-        told[name]["memory"] = f"{lab.settings.ksmbd_of(name).memory} MiB"
+        told[name].update(lab.guest_facts(name))
     return {**told, "host": runs.host_versions()}
 
 

@@ -69,6 +69,13 @@ class Lab:
         """What the guest runs on, as the last `lab up` found: kvm or tcg."""
         return str(self.state.get("running_accelerator", {}).get("kind", "tcg"))
 
+    def guest_facts(self, backend: str) -> dict[str, str]:
+        """What the guest of a ksmbd node runs on."""
+        return {
+            "accelerator": self.accelerator,
+            "memory": f"{self.settings.ksmbd_of(backend).memory} MiB",
+        }
+
     def front_address(self) -> tuple[str, int]:
         """Where this host reaches the front: its published port."""
         bind = self.settings.front.bind

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lab import switching, versions
-from lab.backends import is_ksmbd
+from lab.backends import flavour, is_ksmbd
 from lab.errors import LabFailed
 from lab.nodes.model import NodeError
 from lab.nodes.registry import backend, container
@@ -77,7 +77,10 @@ def status(lab: Lab) -> LabStatus:
                 name,
                 containers.get(name),
                 answers[name].result() if name in answers else "",
-                asked[name].result() if name in asked else {},
+                {
+                    **(asked[name].result() if name in asked else {}),
+                    **(lab.guest_facts(name) if name in asked and is_ksmbd(name) else {}),
+                },
             )
             for name in names
         )
@@ -92,7 +95,12 @@ def status(lab: Lab) -> LabStatus:
         active=active_name,
         proof=_proof(active_name, answered),
         accelerator=lab.state.get("running_accelerator", {}),
-        versions={key: value for node in nodes for key, value in node.versions.items()},
+        versions={
+            key: value
+            for node in nodes
+            if not flavour(node.name)  # theirs stand with their nodes
+            for key, value in node.versions.items()
+        },
         nodes=nodes,
     )
 

@@ -44,6 +44,9 @@ class Fake:
         )
         self.state = SimpleNamespace(get=lambda key, default: default)
 
+    def guest_facts(self, name: str) -> dict[str, str]:
+        return {"accelerator": "tcg", "memory": f"{self.settings.ksmbd_of(name).memory} MiB"}
+
     def front_address(self) -> tuple[str, int]:
         return "127.0.0.1", 1
 
@@ -74,6 +77,12 @@ def test_all_healthy_and_the_active_one_proved(monkeypatch: pytest.MonkeyPatch) 
     assert now.proof["holds"] is True
     assert [node.name for node in now.nodes] == list(NODES)
     assert now.versions["py"] == "1"
+
+
+def test_a_ksmbd_node_tells_what_its_guest_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = ask(monkeypatch, dict.fromkeys(NODES, "running"), {1: 7, 2: 7, 3: 0, 4: 9})
+    (ksmbd,) = (node for node in now.nodes if node.name == "ksmbd")
+    assert ksmbd.versions == {"ksmbd": "1", "accelerator": "tcg", "memory": "256 MiB"}
 
 
 def test_a_front_that_leads_elsewhere_refutes(monkeypatch: pytest.MonkeyPatch) -> None:
