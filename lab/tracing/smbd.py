@@ -30,7 +30,8 @@ READY_DEADLINE_S = 20.0
 LONGEST_S = 24 * 3600.0
 HOW = (
     "breakpoints (ptrace) on every function of source3/smbd and on the two by which a notify "
-    "passes through others; talloc, tevent, tdb and the VFS modules are not shown"
+    "passes through others, but for accessors and changes of the acting user; talloc, tevent, tdb "
+    "and the VFS modules are not shown"
 )
 HOW_DEBIAN = (
     "breakpoints (ptrace) on what Debian's smbd exports: no static functions (so no timer of the "

@@ -6,7 +6,6 @@ of a lab whose builds are to be gone on from.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -83,9 +82,8 @@ def test_its_verdicts_are_those_of_debians(
 
 def traced(lab: Lab, scenario: str) -> list[dict[str, Any]]:
     """The trees of a traced run of one scenario."""
-    lab("trace", scenario, "--server", "samba", timeout=600)
-    (file,) = sorted((lab.root / ".lab/runs").glob(f"*/samba/{scenario}/trace.json"))[-1:]
-    return list(json.loads(file.read_text())["trees"])
+    (cell,) = lab.json("trace", scenario, "--server", "samba", timeout=600)["cells"]
+    return list(cell["trace"]["trees"])
 
 
 def is_like(tree: dict[str, Any], drawing: str) -> bool:

@@ -62,7 +62,8 @@ def closure(tree: Path) -> tuple[dict[str, list[str]], list[str]]:
     if missing:
         raise Failed(f"smbd lacks libraries: {', '.join(missing)}")
     loaded = re.findall(r"(/\S+) \(0x", said)
-    modules = [str(path) for path in sorted((tree / "bin/modules").rglob("*.so"))]
+    # Links are there before what they lead to is built.
+    modules = [str(path) for path in sorted((tree / "bin/modules").rglob("*.so")) if path.exists()]
     found = [str(tree / SMBD), *modules, *(path for path in loaded if path.startswith(f"{tree}/"))]
     inside = {}
     for path in found:

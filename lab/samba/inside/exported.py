@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab.samba.inside.symbols import ALSO, LIBRARY_OF_MEMBERS
+from lab.samba.inside.symbols import ALSO, LEFT_OUT, LIBRARY_OF_MEMBERS
 
 _SHT_DYNSYM = 11
 _STT_FUNC = 2
@@ -46,7 +46,7 @@ def table(paths: list[str]) -> dict[str, Any]:
         functions = [
             [address, name, ""]
             for address, name in dict(exported(library.read_bytes())).items()
-            if whole or name in ALSO
+            if name in ALSO or (whole and not LEFT_OUT.fullmatch(name))
         ]
         libraries[path] = {"functions": functions}
     libraries["offsets"] = {"functions": [], "offsets": OFFSETS}  # type: ignore[dict-item]
