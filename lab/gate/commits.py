@@ -17,8 +17,11 @@ from lab.errors import LabFailed, UsageError
 GIT_DEADLINE_S = 60.0
 EXPORT_DEADLINE_S = 300.0
 # What of a kernel tree the module is built from; of any other tree it is all of it.
-KERNEL_MARK = "fs/smb/server"
-KERNEL_PARTS = ("fs/smb", "fs/nls", "scripts/asn1_compiler.c", "include/linux/asn1*")
+KERNEL_MARK = "scripts/asn1_compiler.c"
+KERNEL_PARTS = (
+    *("fs/smb", "fs/ksmbd", "fs/smbfs_common", "fs/nls"),
+    *(KERNEL_MARK, "include/linux/asn1*"),
+)
 MOST_COMMITS = 200
 
 
@@ -76,9 +79,7 @@ def commits(tree: Path, range: str) -> list[Commit]:
 
 
 def export(tree: Path, commit: Commit, into: Path) -> Path:
-    """The commit's files in `into`, as far as the module needs them; kept if they are there."""
-    if into.is_dir():
-        return into
+    """The commit's files in `into`, a new folder, as far as the module needs them."""
     kernel = _git(tree, "cat-file", "-e", f"{commit.hash}:{KERNEL_MARK}").returncode == 0
     parts = KERNEL_PARTS if kernel else ()
     into.parent.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,10 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# Of a kernel tree only these are part of the module; elsewhere it is the whole folder.
-KERNEL_PARTS = ("fs/smb/server", "fs/smb/common", "fs/nls")
+# Of a kernel tree only these are part of the module (before 6.4 the second pair); elsewhere it is
+# the whole folder.
+SERVERS = ("fs/smb/server", "fs/ksmbd")
+KERNEL_PARTS = (*SERVERS, "fs/smb/common", "fs/smbfs_common", "fs/nls")
 SUFFIXES = (".c", ".h", ".S", ".asn1")
 NAMES = ("Makefile", "Kconfig", "Kbuild")
 SETTLE_S = 0.3
@@ -24,8 +26,9 @@ Snapshot = Mapping[str, tuple[int, int, int]]  # path -> time of change, size, i
 
 def parts(root: Path) -> list[Path]:
     """The folders below `root` that belong to the module."""
-    found = [root / part for part in KERNEL_PARTS if (root / part).is_dir()]
-    return found if (root / KERNEL_PARTS[0]).is_dir() else [root]
+    if not any((root / server).is_dir() for server in SERVERS):
+        return [root]
+    return [root / part for part in KERNEL_PARTS if (root / part).is_dir()]
 
 
 def look(root: Path) -> Snapshot:
