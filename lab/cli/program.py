@@ -31,6 +31,7 @@ COMMAND_MODULES = (
     "scenarios",
     "trace",
     "evidence",
+    "ladder",
     "samba",
     "capture",
     "torture",
@@ -193,6 +194,7 @@ OFFERED: Mapping[tuple[str, str], Callable[[], Sequence[str]]] = {
     ("run-scenarios", "names"): _scenario_words,
     ("trace", "names"): _scenario_words,
     ("bundle", "scenario"): _scenario_names,
+    ("ladder", "scenario"): _scenario_names,
     ("diff", "what"): _what_to_compare,
 }
 

@@ -72,7 +72,8 @@ def render(ladder: Ladder, style: Style = TERMINAL, under: Under | None = None) 
     """The whole ladder, ending in a newline.
 
     `under` has further lines for below a rung, by its index; at -1 those for above the first. They
-    are indented to where a rung's command stands, and cut to the style's width.
+    are indented to where a rung's command stands; what is longer than the style is wide goes on
+    in the next line, behind the same bars.
     """
     name_width = max((len(conn) for conn in ladder.conns), default=0)
     name_width = min(name_width, 8) if len(ladder.conns) > 1 else 0
@@ -80,8 +81,22 @@ def render(ladder: Ladder, style: Style = TERMINAL, under: Under | None = None) 
     margin = " " * (len("    0.0 ") + (name_width + 1 if name_width else 0) + 4)
     for at, rung in enumerate([None, *ladder.rungs], start=-1):
         lines += _rung_lines(rung, style, name_width) if rung else []
-        lines += [(margin + line)[: style.width] for line in (under or {}).get(at, ())]
+        for line in (under or {}).get(at, ()):
+            lines += _folded(line, margin, style.width)
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _folded(line: str, margin: str, width: int) -> list[str]:
+    """The line, and lines for what does not fit, two columns deeper."""
+    lead = line[: len(line) - len(line.lstrip(" |│"))]
+    room = max(width - len(margin), len(lead) + 20)
+    parts: list[str] = []
+    while len(line) > room:
+        space = line.rfind(" ", room - 24, room)
+        at = space if space > len(lead) + 2 else room
+        parts.append(line[:at])
+        line = f"{lead}  {line[at:].lstrip()}"
+    return [margin + part for part in (*parts, line)]
 
 
 def _head(ladder: Ladder, style: Style) -> Iterable[str]:

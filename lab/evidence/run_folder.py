@@ -57,7 +57,7 @@ class Run:
 
 def read(path: Path) -> Run:
     """Raises `LabFailed` if there is no run, or one of another version."""
-    matrix = _matrix(path)
+    matrix = read_matrix(path)
     pairs = [(cell["server"], cell["scenario"]) for cell in matrix["cells"]]
     cells = {(server, name): read_cell(path / server / name) for server, name in pairs}
     versions = path / VERSIONS
@@ -65,7 +65,7 @@ def read(path: Path) -> Run:
     return Run(path, matrix, told, cells)
 
 
-def _matrix(path: Path) -> dict[str, Any]:
+def read_matrix(path: Path) -> dict[str, Any]:
     try:
         matrix: dict[str, Any] = json.loads((path / MATRIX).read_text("utf-8"))
     except (OSError, ValueError) as error:

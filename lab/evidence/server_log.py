@@ -18,6 +18,7 @@ from lab.evidence.ladder_text import visible
 
 SERVER, CONSOLE = "server.log", "console.log"
 CONSOLE_TIMES = "console-times.json"
+EARLY_S = 0.1  # what came sooner before the first packet is about another connection
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class LogLine:
         """As in `[10] change_notify_create (notify.c:312): …`."""
         level = f"[{self.level}] " if self.level else ""
         function = f"{self.function}: " if self.function else ""
-        return visible(f"{level}{function}{self.text}")
+        # Many messages of smbd begin with their function once more.
+        text = self.text.removeprefix(f"{self.function.partition(' ')[0]}: ")
+        return visible(f"{level}{function}{text}")
 
 
 def lines(logs: Mapping[str, str], console_times: str = "") -> list[LogLine]:
@@ -51,7 +54,7 @@ _SMBD = re.compile(
 # 2026-11-22T19:04:11.123 INFO notify_server.core.notify_log …
 _PY = re.compile(
     r"^(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+) (?P<level>[A-Z]+)"
-    r" (?:notify_server\.)?(?P<name>\S+) (?P<text>.*)$"
+    r" (?:notify_server\.)?(?P<name>\S+?):? (?P<text>.*)$"
 )
 # [  308.279262] ksmbd: smb2pdu: …
 _KERNEL = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[[^\]]*\])? (?P<text>.*)$")
@@ -116,10 +119,11 @@ def split_times(stamped: str) -> tuple[str, str]:
 
 
 def by_rung(found: Sequence[LogLine], ladder: Ladder) -> dict[int, list[LogLine]]:
-    """The lines below the last packet before each, by its index; -1: before the first."""
+    """The lines below the last packet before each, by its index; -1: just before the first."""
     placed: dict[int, list[LogLine]] = {}
     at = -1
-    for line in sorted(found, key=lambda each: each.time):
+    mine = (line for line in found if line.time >= ladder.began - EARLY_S)
+    for line in sorted(mine, key=lambda each: each.time):
         while at + 1 < len(ladder.rungs) and ladder.began + ladder.rungs[at + 1].time <= line.time:
             at += 1
         placed.setdefault(at, []).append(line)

@@ -64,7 +64,9 @@ def test_lines_may_stand_under_a_rung_and_above_the_first() -> None:
     lines = ladder_text.render(built("samba-explorer"), ladder_text.MAIL, under).splitlines()
     assert lines[3].strip() == "before"
     at = next(at for at, line in enumerate(lines) if "CREATE          #4   {dir}" in line)
-    assert [lines[at + 1].strip(), len(lines[at + 2])] == ["a tree", 74]
+    assert lines[at + 1].strip() == "a tree"
+    assert [len(line) for line in lines[at + 2 : at + 4]] == [74, 56]
+    assert lines[at + 3].strip().startswith("|   x"), "it goes on behind the same bar"
 
 
 def test_a_ladder_of_another_version_is_refused() -> None:

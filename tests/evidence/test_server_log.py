@@ -19,7 +19,7 @@ SMBD = """\
 [2026/11/22 18:40:01.125000,  1] ../../source3/smbd/server.c:1741(main)
   smbd version 4.22.8 started.
 """
-PY = "2026-11-22T18:40:01.124 INFO notify_server.core.notify_log.flush notify open=3\n"
+PY = "2026-11-22T18:40:01.124 INFO notify_server.core.notify_log.flush: notify open=3\n"
 KERNEL = """\
 [  308.279262] ksmbd: smb2pdu: no\tsuch thing
 LAB READY uptime=6.1
@@ -38,6 +38,7 @@ def test_smbds_messages_have_time_level_and_function() -> None:
         ("10", "change_notify_create (notify.c:312)", "for dir"),
         ("1", "main (server.c:1741)", "smbd version 4.22.8 started."),
     ]
+    assert lines[0].words == "[10] change_notify_create (notify.c:312): filter 0x15"
     assert lines[0].time == pytest.approx(epoch("2026-11-22T18:40:01.123456"))
 
 
@@ -65,8 +66,9 @@ def test_the_kernels_lines_go_by_their_arrival() -> None:
 
 def test_a_line_stands_under_the_last_packet_before_it() -> None:
     ladder = built("samba-explorer")
-    times = [ladder.began - 1, ladder.began + ladder.rungs[3].time + 1e-4, ladder.began + 1e4]
-    console = "".join(f"[    1.0] line{number}\n" for number in range(3))
+    second = ladder.began + ladder.rungs[3].time + 1e-4
+    times = [ladder.began - 1e-2, second, ladder.began + 1e4, ladder.began - 1]
+    console = "".join(f"[    1.0] line{number}\n" for number in range(4))
     lines = server_log.lines({CONSOLE: console}, json.dumps(times))
     placed = {
         at: [line.text for line in each] for at, each in server_log.by_rung(lines, ladder).items()
