@@ -8,12 +8,17 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.lab_figures import LAB, ROOT, lab
 from bench.report import Figure
 
+if TYPE_CHECKING:
+    from lab.session import Lab
+
 SCENARIO = "A1"
+POLL_S = 0.1
+BOOT_DEADLINE_S = 120
 FILE = "fs/smb/server/smb2pdu.c"
 
 
@@ -32,6 +37,7 @@ def measure(times: int) -> list[Figure]:
             lab("ksmbd", "reload", "--original")
     exchanged = [each for each in turns if each["reloaded"]["how"] == "module"]
     return [
+        *guest_figures(times),
         Figure(
             "ksmbd.ko from nothing",
             "s",
@@ -68,6 +74,57 @@ def measure(times: int) -> list[Figure]:
             f"lab ksmbd build, reload --new-guest, run-scenarios {SCENARIO}: three commands",
         ),
     ]
+
+
+def guest_figures(times: int) -> list[Figure]:
+    """How long the guest takes until it answers, and what it has and uses of memory."""
+    from lab.session import Lab
+
+    opened = Lab.open()
+    memory = guest_memory()
+    return [
+        Figure(
+            "guest, from its start to NEGOTIATE",
+            "s",
+            [boot(opened) for _ in range(times)],
+            5,
+            f"the ksmbd container started anew, asked every {POLL_S} s; {opened.accelerator}",
+        ),
+        Figure(
+            "guest, memory",
+            "MiB",
+            [float(opened.settings.ksmbd.memory)],
+            256,
+            "as configured; the rest as /proc/meminfo of the idle guest tells",
+            extra={"total_mib": memory["MemTotal"], "available_mib": memory["MemAvailable"]},
+        ),
+    ]
+
+
+def boot(opened: Lab) -> float:
+    """Seconds from the start of a new guest until it answers a NEGOTIATE."""
+    from lab.engine.sdk import container_info
+    from lab.probe import ProbeError, negotiate
+
+    opened.engine.restart("ksmbd")
+    started = container_info(opened.engine.inspect("ksmbd")).started_at
+    while time.time() < started + BOOT_DEADLINE_S:
+        try:
+            negotiate(*opened.direct_address("ksmbd"), POLL_S * 4)
+            return time.time() - started
+        except ProbeError:
+            time.sleep(POLL_S)
+    raise SystemExit("the guest did not answer: lab logs ksmbd")
+
+
+def guest_memory() -> dict[str, int]:
+    """Lines of the guest's /proc/meminfo, in MiB."""
+    shell = subprocess.run(
+        [LAB, "shell", "ksmbd"], cwd=ROOT, input="cat /proc/meminfo\n", text=True,
+        capture_output=True, check=True, timeout=60,
+    )  # fmt: skip
+    words = (line.split() for line in shell.stdout.splitlines() if line.endswith(" kB"))
+    return {line[0].rstrip(":"): int(line[1]) // 1024 for line in words}
 
 
 def change(tree: Path, word: str) -> None:
