@@ -121,7 +121,8 @@ def _forgiving(name: str, files: list[str], todo: list[str], root: Path) -> list
     """Apply with patch(1), file by file; return what it had to forgive."""
     notes = []
     for path, part in zip(files, todo, strict=True):
-        argv = ["patch", "-p1", "--forward", "--no-backup-if-mismatch", "--reject-file=-"]
+        # More fuzz than one line finds a place for nearly every hunk, and often the wrong one.
+        argv = ["patch", "-p1", "--forward", "--fuzz=1", "--no-backup-if-mismatch", "-r", "-"]
         done = _run(argv, root, part if part.endswith("\n") else part + "\n")
         if done.returncode != 0:
             raise DoesNotApply(_why(name, path, part, done.stdout + done.stderr))
