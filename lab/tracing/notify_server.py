@@ -17,13 +17,13 @@ from lab.tracing.model import FINAL, INTERIM, REQUEST, Call, Tree
 HOW = "notify_server --trace, the interpreter's profile hook: every function of the package."
 # For reading: small change of every request.
 NOISE = (
-    r"wire\.codec\..*|wire\.header\..*|core\.chain\.Request\..*|core\.credits\..*|core\.config\..*"
+    r"wire\.codec\..*|wire\.header\..*|core\.request\.Request\..*|core\.credits\..*|core\.config\..*"
     r"|auth\.signing\._.*|fs\.names\..*|core\.model\.\w+|.*\.(padded|encode_name|parent_of|frame)"
     r"|core\.connection\.Connection\.(_longest_frame|authenticated)|core\.server\.Server\.mark_dirty"
     r"|core\.chain\.Chain\._(accept|flush|grant)|fs\.fanotify\..*"
 )
 GIST = (
-    r"core\.(?!chain|connection|server|model|config|credits|outcome|times)\w+\.\w+(\.\w+)?"
+    r"core\.(?!chain|request|authorization|connection|server|model|config|credits|outcome|times)\w+\.\w+(\.\w+)?"
     r"|notify\.table\.WatchTable\.publish"
 )
 # A turn without a request that is worth a look.

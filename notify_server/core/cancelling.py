@@ -11,8 +11,8 @@ from notify_server.wire.header import Header
 from notify_server.wire.status import NtStatus
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
     from notify_server.core.connection import Connection
+    from notify_server.core.request import Request
 
 _ASYNC: Final = int(HeaderFlags.SMB2_FLAGS_ASYNC_COMMAND)
 _SIGNED: Final = int(HeaderFlags.SMB2_FLAGS_SIGNED)

@@ -10,9 +10,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from notify_server.auth.signing import is_signed_by_client
 from notify_server.core import cancelling, dispatch, negotiation
-from notify_server.core.model import Open, Session, Tree, file_number
+from notify_server.core.authorization import authorize
+from notify_server.core.model import Open, Session
 from notify_server.core.outcome import (
     PARKED,
     Disconnect,
@@ -23,6 +23,7 @@ from notify_server.core.outcome import (
     Reply,
     Wait,
 )
+from notify_server.core.request import Request
 from notify_server.wire.codec import WireError, pad8
 from notify_server.wire.constants import (
     RELATED_FILE_ID,
@@ -43,88 +44,7 @@ _RESPONSE: Final = int(HeaderFlags.SMB2_FLAGS_SERVER_TO_REDIR)
 _ASYNC: Final = int(HeaderFlags.SMB2_FLAGS_ASYNC_COMMAND)
 _RELATED: Final = int(HeaderFlags.SMB2_FLAGS_RELATED_OPERATIONS)
 _SIGNED: Final = int(HeaderFlags.SMB2_FLAGS_SIGNED)
-_CREDIT_UNIT: Final = 65536
 _LARGEST_FRAME: Final = 0xFFFFFF - 0x1000  # what 3 bytes of length can say (2.1), sealed
-
-
-@dataclass(slots=True, eq=False)
-class Request:
-    """One request while it is worked on."""
-
-    chain: Chain
-    header: Header
-    message: bytes
-    charge: int
-    now: float
-    session: Session | None = None
-    tree: Tree | None = None
-    cancelled: bool = False
-    sign_response: bool = False  # whatever the policies say (3.3.5.5.3)
-    busy: Open | None = None  # the Open whose job this request waits for
-    turn_on: Open | None = None  # the Open on which other requests wait for this one
-
-    @property
-    def connection(self) -> Connection:
-        """Where it came from."""
-        return self.chain.connection
-
-    @property
-    def is_last(self) -> bool:
-        """Only the last of a compound may become asynchronous (3.3.5.2.7.2)."""
-        return self.chain.index == len(self.chain.messages) - 1
-
-    @property
-    def valid_session(self) -> Session:
-        """The session, of a command whose table entry asks for one."""
-        assert self.session is not None
-        return self.session
-
-    @property
-    def valid_tree(self) -> Tree:
-        """The tree, of a command whose table entry asks for one."""
-        assert self.tree is not None
-        return self.tree
-
-    def open(self, file_id: bytes) -> Open:
-        """The Open that a FileId names; all ones is the chain's (3.3.5.2.7.2)."""
-        chain = self.chain
-        if file_id == RELATED_FILE_ID and self.header.flags & _RELATED:
-            if chain.failed_create is not None:
-                raise StatusError(chain.failed_create)
-            file_id = chain.file_id
-        chain.file_id = file_id
-        opened = self.valid_session.opens.get(file_number(file_id))
-        if opened is None or opened.tree is not self.tree:
-            raise StatusError(NtStatus.STATUS_FILE_CLOSED)
-        return opened
-
-    def check_charge(self, size: int) -> None:
-        """Is CreditCharge enough for `size` bytes, sent or expected? (3.3.5.2.5)"""
-        if (
-            self.connection.supports_large_mtu
-            and size > _CREDIT_UNIT
-            and (size - 1) // _CREDIT_UNIT + 1 > self.header.credit_charge
-        ):
-            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
-
-    def take_turn(self, opened: Open) -> None:
-        """Have `opened` for this request; what comes behind waits in its `turn`."""
-        opened.turn = []
-        self.turn_on = self.busy = opened
-
-    @property
-    def to_sign(self) -> bool:
-        """Is the response to be signed (3.3.4.1.1)?"""
-        return (
-            self.session is not None
-            and self.session.keys is not None
-            and self.chain.sealed_by is None
-            and (
-                self.session.signing_required
-                or self.sign_response
-                or bool(self.header.flags & _SIGNED)
-            )
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -189,7 +109,7 @@ class Chain:
     def _execute(self, request: Request) -> Outcome:
         """Authorize and handle; whatever goes wrong becomes a Reply. The one place for that."""
         try:
-            entry = self._authorize(request)
+            entry = authorize(request)
             outcome = entry.handler(request)
             while isinstance(outcome, Job | Wait):
                 result = self._submit(request, outcome)
@@ -290,70 +210,6 @@ class Chain:
             return outcome
         except (StatusError, WireError) as error:
             return self._error(request, error)
-
-    # Who may
-
-    def _authorize(self, request: Request) -> dispatch.Entry:
-        """Session, signature, sealing, expiry and tree of a request (3.3.5.2.2 to 3.3.5.2.11)."""
-        header = request.header
-        entry = dispatch.TABLE.get(header.command)
-        connection = self.connection
-        if entry is None:
-            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
-        if not connection.dialect and header.command != Command.SMB2_NEGOTIATE:
-            raise Disconnect("a request before NEGOTIATE")
-        related = bool(header.flags & _RELATED)
-        if not related:
-            self.session_id = header.session_id
-            self.tree_id = header.tree_id
-            self.file_id = RELATED_FILE_ID
-            self.failed_create = None
-        session = connection.sessions.get(self.session_id)
-        if related and (session is None or session.keys is None):
-            # Nothing before it, or nothing with a session, that it could be related to.
-            self.session_id = 0
-            named = connection.sessions.get(header.session_id)
-            if named is not None and named.keys is not None and self.sealed_by is None:
-                # It does not count as the session of a related request, but its key signs the no.
-                self._check_protection(request, named)
-                request.session = named
-            raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
-        if self.sealed_by is not None and session is not self.sealed_by:
-            raise Disconnect("sealed by another session than the header names")
-        if session is not None and session.keys is not None:
-            request.session = session
-            self._check_protection(request, session)
-        if not entry.session:
-            return entry
-        if request.session is None:
-            raise StatusError(NtStatus.STATUS_USER_SESSION_DELETED)
-        if (
-            request.session.expires_at is not None
-            and request.now >= request.session.expires_at
-            and not entry.after_expiry
-        ):
-            raise StatusError(NtStatus.STATUS_NETWORK_SESSION_EXPIRED)
-        if entry.tree:
-            request.tree = request.session.trees.get(self.tree_id)
-            if request.tree is None:
-                raise StatusError(NtStatus.STATUS_NETWORK_NAME_DELETED)
-            if request.tree.share.encrypt and self.sealed_by is None:
-                raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-        return entry
-
-    def _check_protection(self, request: Request, session: Session) -> None:
-        """3.3.5.2.4 and 3.3.5.2.9: signed where it must be, rightly where it is, sealed."""
-        if self.sealed_by is not None:
-            return
-        assert session.keys is not None
-        if request.header.flags & _SIGNED:
-            algorithm = self.connection.signing_algorithm
-            if not is_signed_by_client(algorithm, session.keys.signing, request.message):
-                raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-        elif session.signing_required:
-            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-        if session.encrypt_data and request.header.command != Command.SMB2_SESSION_SETUP:
-            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
 
     # Responses
 

@@ -20,6 +20,7 @@ from notify_server.core import chain as chains
 from notify_server.core.credits import CreditWindow
 from notify_server.core.model import ParkedRequest, Session
 from notify_server.core.outcome import Disconnect
+from notify_server.core.request import Request
 from notify_server.wire.codec import WireError
 from notify_server.wire.constants import (
     SMB1_PROTOCOL_ID,
@@ -85,7 +86,7 @@ class Connection:
         self.preauth_hash = EMPTY_PREAUTH
         self.sessions: dict[int, Session] = {}
         self.parked: dict[int, ParkedRequest] = {}
-        self.in_flight: dict[int, chains.Request] | None = None
+        self.in_flight: dict[int, Request] | None = None
         self.next_async_id = 1
         self.outbox: list[bytes] = []
         self.closing = False

@@ -18,7 +18,7 @@ from notify_server.wire.session import EMPTY_RESPONSE, check_empty
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _VALIDATE_SIZE: Final = 24
 _OBJECT_ID_SIZE: Final = 64

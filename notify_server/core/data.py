@@ -19,7 +19,7 @@ from notify_server.wire.session import EMPTY_RESPONSE
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _MAY_READ: Final = int(AccessMask.FILE_READ_DATA | AccessMask.FILE_EXECUTE)
 _MAY_WRITE: Final = int(AccessMask.FILE_WRITE_DATA | AccessMask.FILE_APPEND_DATA)

@@ -23,7 +23,7 @@ from notify_server.core.outcome import Outcome
 from notify_server.wire.constants import Command
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 
 @dataclass(slots=True, frozen=True)

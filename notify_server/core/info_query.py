@@ -15,7 +15,7 @@ from notify_server.wire.query import QueryInfoRequest, pack_buffer_response
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _READ_EA: Final = int(AccessMask.FILE_READ_EA)
 _READ_CONTROL: Final = int(AccessMask.READ_CONTROL)

@@ -18,7 +18,7 @@ from notify_server.wire.query import SET_INFO_RESPONSE, SetInfoRequest
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _BASIC: Final = Struct("<qqqqI")
 _U64: Final = Struct("<Q")

@@ -14,7 +14,7 @@ from notify_server.wire.query import QueryDirectoryRequest, pack_buffer_response
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _LIST: Final = int(AccessMask.FILE_LIST_DIRECTORY)
 _AFRESH: Final = int(QueryDirectoryFlags.SMB2_RESTART_SCANS | QueryDirectoryFlags.SMB2_REOPEN)

@@ -14,7 +14,7 @@ from notify_server.wire.session import EMPTY_RESPONSE
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _SHARED: Final = int(LockFlags.SMB2_LOCKFLAG_SHARED_LOCK)
 _EXCLUSIVE: Final = int(LockFlags.SMB2_LOCKFLAG_EXCLUSIVE_LOCK)

@@ -33,8 +33,8 @@ from notify_server.wire.negotiate import (
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
     from notify_server.core.connection import Connection
+    from notify_server.core.request import Request
 
 _SALT_SIZE: Final = 32
 _SMALL_IO: Final = 65536

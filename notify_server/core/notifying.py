@@ -17,7 +17,7 @@ from notify_server.wire.error import ERROR_BODY
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _LIST: Final = int(AccessMask.FILE_LIST_DIRECTORY)
 _WATCH_TREE: Final = int(NotifyFlags.SMB2_WATCH_TREE)

@@ -25,7 +25,7 @@ from notify_server.wire.file_io import CloseRequest, pack_close_response
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 _MXAC: Final = Struct("<II")
 _QFID: Final = Struct("<QQ16x")

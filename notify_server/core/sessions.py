@@ -27,7 +27,7 @@ from notify_server.wire.session import (
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 log: Final = logging.getLogger("notify_server.session")
 

@@ -16,7 +16,7 @@ from notify_server.wire.session import (
 from notify_server.wire.status import NtStatus, StatusError
 
 if TYPE_CHECKING:
-    from notify_server.core.chain import Request
+    from notify_server.core.request import Request
 
 
 def tree_connect(request: Request) -> Outcome:
