@@ -45,9 +45,9 @@ class Main:
         job = Job(**plain["target"])
         self._observe("begin", directory=job.directory, host=job.host, port=job.port)
         try:
-            self._housekeeper.make_directory(job)
+            latency = self._housekeeper.make_directory(job)
             steps = tuple(step_from_json(step) for step in plain["steps"])
-            Interpreter(job, self._pump, self._observe, self._ask).run(steps)
+            Interpreter(job, self._pump, self._observe, self._ask, latency).run(steps)
         except ConnectFailed as error:
             self._observe("stopped", index=-1, why="connect", ref="", text=str(error))
         except HostGone:

@@ -21,6 +21,9 @@ from lab.scenarios.model import Command, HeaderFlags, Request, Step
 
 REQUEST_DEADLINE = 5.0
 LOGOFF_DEADLINE = 0.5
+# What a server still does after its interim response takes it as many round trips, at most.
+SETTLE_ROUND_TRIPS = 20
+LONGEST_SETTLE_S = 2.0
 HEADER_FIELDS = {
     "credit_charge",
     "flags",
@@ -69,8 +72,12 @@ class Job:
 class Interpreter:
     """The state of one run of one scenario: its connections, opens and requests, by name."""
 
-    def __init__(self, job: Job, pump: Pump, observe: Observe, ask: Ask) -> None:
+    def __init__(
+        self, job: Job, pump: Pump, observe: Observe, ask: Ask, latency: float = 0.0
+    ) -> None:
+        """`latency`: seconds that the server took for one request a moment ago."""
         self._job = job
+        self._latency = latency
         self._pump = pump
         self._observe = observe
         self._ask = ask
@@ -260,10 +267,10 @@ class Interpreter:
 
     def _drain(self, step: model.Drain) -> None:
         exchange = self._exchanges.get(step.unless)
-        self._pump.until(
-            lambda: exchange is not None and exchange.final is not None,
-            step.seconds * self._job.scale,
-        )
+        seconds = step.seconds * self._job.scale
+        if step.settle:
+            seconds = max(seconds, min(LONGEST_SETTLE_S, SETTLE_ROUND_TRIPS * self._latency))
+        self._pump.until(lambda: exchange is not None and exchange.final is not None, seconds)
 
     def _collect(self, step: model.Collect) -> None:
         connection = self._connections[step.conn]
@@ -369,18 +376,22 @@ class Housekeeper:
         self._connection: Connection | None = None
         self._server: tuple[str, int] = ("", 0)
 
-    def make_directory(self, job: Job) -> None:
-        """Raises `ConnectFailed`. A connection found dead is replaced once."""
+    def make_directory(self, job: Job) -> float:
+        """How long the server took. Raises `ConnectFailed`. A dead connection is replaced once."""
         kept = self._connection
         if kept is None or kept.closed or self._server != (job.host, job.port):
             self._reconnect(job)
         assert self._connection is not None
+        began = time.monotonic()
         status = self._create(job)
         if status == "" and self._connection.closed:
             self._reconnect(job)
+            began = time.monotonic()
             status = self._create(job)
+        took = time.monotonic() - began
         if status != "STATUS_SUCCESS":
             raise ConnectFailed(f"making {job.directory}: {status or 'no response'}")
+        return took / 2  # CREATE and CLOSE
 
     def _reconnect(self, job: Job) -> None:
         self.close()

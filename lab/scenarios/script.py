@@ -184,7 +184,8 @@ class Script:
         G5 is about that gap; the other scenarios step over it. Where the newest request has been
         answered there is nothing to wait for.
         """
-        self.step(model.Drain(SETTLE_S, unless=self._newest, note="the watches settle"))
+        note = "the watches settle"
+        self.step(model.Drain(SETTLE_S, unless=self._newest, settle=True, note=note))
 
     def still(self, parked: Notify, seconds: float, rule: str) -> None:
         """`parked` is unanswered after `seconds` and an ECHO; what follows must prove it alive."""

@@ -39,8 +39,8 @@ from lab.verdicts.verdict import Outcome, Verdict
 
 __all__ = ["Column", "Event", "Kernel", "ProgressCallback", "Recording", "run_matrix", "save"]
 
-SCENARIO_DEADLINE_S = 30.0  # scaled; a net below the interpreter's own deadlines
-HELLO_DEADLINE_S = 15.0
+SCENARIO_DEADLINE_S = 60.0  # scaled; a net below the interpreter's own deadlines
+HELLO_DEADLINE_S = 30.0
 
 
 # What happened whether or not packets show it; every other verdict rests on the capture.
@@ -204,6 +204,14 @@ class _ColumnRunner(ColumnRunner[Scenario]):
         target = self.column.target
         try:
             client = self._client()
+        except TimeoutError:
+            self._close_client()
+            said = f"the interpreter did not start within {HELLO_DEADLINE_S:g} s"
+            return Verdict(Outcome.CLIENT_CRASH, said)
+        except (PipeClosed, json.JSONDecodeError) as error:
+            self._close_client()
+            return Verdict(Outcome.CLIENT_CRASH, str(error))
+        try:
             client.write_line(json.dumps(_job(scenario, target, directory)))
             deadline = time.monotonic() + SCENARIO_DEADLINE_S * target.scale
             while True:

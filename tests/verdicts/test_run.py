@@ -39,8 +39,10 @@ Behave = Callable[["FakePipe", dict[str, Any]], None]
 class FakePipe:
     """An interpreter whose answer to a job is decided by the test."""
 
+    says_hello = True
+
     def __init__(self, behave: Behave) -> None:
-        self.lines: deque[str] = deque([HELLO])
+        self.lines: deque[str] = deque([HELLO] if self.says_hello else [])
         self.written: list[dict[str, Any]] = []
         self.closed = False
         self.dead = ""
@@ -214,6 +216,16 @@ def test_an_interpreter_that_dies_is_a_client_crash_with_its_last_words(runner: 
     matrix = runner.run()
     assert outcomes(matrix) == [PASS, Outcome.CLIENT_CRASH, PASS]
     assert matrix.cell("C2", "samba").verdict.reason == "MemoryError"
+
+
+def test_an_interpreter_that_does_not_start_is_a_client_crash(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "HELLO_DEADLINE_S", 0.05)
+    monkeypatch.setattr(FakePipe, "says_hello", False)
+    verdict = runner.run(SCENARIOS[:1]).cell("C1", "samba").verdict
+    assert verdict.outcome is Outcome.CLIENT_CRASH
+    assert verdict.reason == "the interpreter did not start within 0.05 s"
 
 
 def test_nonsense_from_the_interpreter_is_a_client_crash(runner: Runner) -> None:

@@ -104,11 +104,13 @@ class OnServer:
 class Drain:
     """Receive on all connections for `seconds` (scaled), or until `unless` has its final response.
 
-    Whoever waits for silence need not wait on once it is broken.
+    Whoever waits for silence need not wait on once it is broken. With `settle`, the time grows with
+    how slow the server was found to answer.
     """
 
     seconds: float
     unless: str = ""
+    settle: bool = False
     note: str = ""
 
 
