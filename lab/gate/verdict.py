@@ -81,7 +81,8 @@ def _table_of(verdicts: Sequence[Verdict], bad: Sequence[Verdict]) -> list[str]:
 
 def _short(verdict: Verdict) -> str:
     if verdict.broken:
-        return verdict.broken.splitlines()[0]
+        lines = verdict.broken.splitlines()
+        return next((line.strip() for line in lines if " error: " in line), lines[0])
     judged = verdict.judged
     return f"{len(judged.new_failures)} newly failing, {len(judged.new_crashes)} new reports"
 

@@ -82,8 +82,8 @@ def understand(completed: Completed) -> Loaded:
 
 
 def identities(text: str) -> tuple[str, ...]:
-    """The build id and srcversion in what `lab-ksmbd identity` or a READY line says."""
-    return tuple(value for _, value in _LOADED.findall(text))
+    """The build id, then the srcversion, in what `lab-ksmbd identity` says."""
+    return tuple(value for _, value in sorted(_LOADED.findall(text)))
 
 
 def node(lab: Lab, name: str) -> Node:

@@ -107,7 +107,7 @@ def original_module(lab: Lab, flavour: str) -> Reloaded:
     guest.replace(lab, name)
     found = guest.identity(lab, name)
     seconds = time.monotonic() - began
-    return Reloaded("guest", found[-1] if found else "", "", "", seconds, "it is the kernel's own")
+    return Reloaded("guest", found[0] if found else "", "", "", seconds, "it is the kernel's own")
 
 
 def proven(folder: FlavourFolder) -> Path:

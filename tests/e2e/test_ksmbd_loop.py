@@ -216,3 +216,27 @@ def test_gdb_stops_in_a_function_of_the_module_and_the_guest_runs_on(lab: Lab, t
     assert "Breakpoint 1, ksmbd_smb_negotiate_common" in out
     assert re.search(r"^#\d+ .*handle_ksmbd_work .*server\.c:\d+$", out, re.MULTILINE)
     running_module(lab)
+
+
+def test_the_gate_fails_for_a_commit_that_breaks_a_scenario(lab: Lab, pristine: Tree) -> None:
+    """Beside the node that runs, a guest for the commit, which is gone afterwards."""
+    pristine.answer("STATUS_INVALID_PARAMETER")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(pristine.root)]
+    subprocess.run([*git, "commit", "-qam", "ksmbd: break it"], check=True)
+    try:
+        pristine.restore()
+        build_and_reload(lab)  # the base
+        told = lab.json(
+            *("gate", "A1", "--base", "ksmbd", "--candidate", "HEAD"),
+            *("--src", str(pristine.root), "--repeat", "2"),
+            status=1,
+        )
+    finally:
+        subprocess.run([*git, "reset", "-q", "--soft", "HEAD~1"], check=True)
+    (verdict,) = told["verdicts"]
+    assert '("ksmbd: break it")' in told["first_bad"]
+    (failure,) = verdict["new_failures"]
+    assert failure.startswith("A1: unsupported -> fail")
+    assert "STATUS_INVALID_PARAMETER" in failure
+    assert verdict["base"]["module"] != verdict["candidate"]["module"]
+    assert [node["name"] for node in lab.json("status")["nodes"] if "gate" in node["name"]] == []

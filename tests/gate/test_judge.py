@@ -122,7 +122,7 @@ def test_the_verdict_names_both_sides_and_the_findings() -> None:
 def test_of_a_series_the_first_bad_commit_is_named() -> None:
     base = Compared("base")
     good = Verdict(base, Compared("one"), judged("pass", "pass"))
-    broken = Verdict(base, Compared("two"), broken="smb2pdu.c:1: error: x\nmore")
+    broken = Verdict(base, Compared("two"), broken="not built:\n  smb2pdu.c:1: error: x\n  more")
     worse = Verdict(base, Compared("three"), judged("pass", "fail"))
     text = markdown([good, broken, worse], 1, 1, "tcg")
     assert "First bad: **two**" in text

@@ -8,8 +8,8 @@ DONE = b"""phase unload 59.91
 phase load 61.04
 phase start 62.98
 phase done 65.17
-build-id 5e85d3d0aa77c8f3d1a34762876c42df63577d70
 srcversion 533BB7E5866E52F63B9ACCB
+build-id 5e85d3d0aa77c8f3d1a34762876c42df63577d70
 """
 REFUSED = b"""phase unload 1.00
 phase load 2.50
