@@ -83,13 +83,12 @@ def test_a_patch_goes_to_a_copy(lab: Lab, first: Any, tmp_path: Path) -> None:
     before = state_of(source)
     lines = (source / SMB2PDU).read_text().splitlines()
     at = next(number for number, line in enumerate(lines) if line.startswith("int smb2_notify("))
-    context = "\n".join(f" {line}" for line in lines[at - 2 : at])
     patch = tmp_path / "0001-comment.patch"
-    head = f"--- a/{SMB2PDU}\n+++ b/{SMB2PDU}\n"
-    patch.write_text(f"{head}@@ -{at - 1},2 +{at - 1},3 @@\n{context}\n+/* patched */\n")
+    head = f"--- a/{SMB2PDU}\n+++ b/{SMB2PDU}\n@@ -{at - 1},3 +{at - 1},4 @@\n"
+    patch.write_text(f"{head} {lines[at - 2]}\n {lines[at - 1]}\n+/* patched */\n {lines[at]}\n")
     built = build(lab, "--patch", str(patch))
     assert SMB2PDU in built["changed"]
-    patch.write_text(f"{head}@@ -{at - 1},2 +{at - 1},3 @@\n no such line\n nor this\n+int x;\n")
+    patch.write_text(f"{head} no such line\n nor this\n+int x;\n {lines[at]}\n")
     failed = lab("ksmbd", "build", "--patch", str(patch), status=3, timeout=FIRST_TIME_S)
     assert f"0001-comment.patch: {SMB2PDU}: hunk 1" in failed.stderr
     assert "no such line" in failed.stderr
