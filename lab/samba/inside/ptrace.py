@@ -44,7 +44,7 @@ class Registers(ctypes.Structure):
     rdi: int
     rsi: int
     rdx: int
-    rcx: int
+    r8: int
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -48,7 +48,8 @@ ROOTS = (
 # Functions whose argument tells which request it is about: name → (register, kind of structure)
 REQUESTS = {
     "smbd_smb2_request_dispatch": ("rdi", "smb2"),
-    "smbd_smb2_request_pending_timer": ("rcx", "smb2"),
+    # Its third argument, a struct timeval, takes two registers.
+    "smbd_smb2_request_pending_timer": ("r8", "smb2"),
     "change_notify_reply": ("rdi", "smb1"),
 }
 
