@@ -19,7 +19,7 @@ from typing import Any
 from lab.client.conn import ConnectFailed
 from lab.client.interpreter import Housekeeper, Interpreter, Job
 from lab.client.pump import HostGone, Lines, Pump
-from lab.scenarios.model import step_from_json
+from lab.scenarios.model import language, step_from_json
 
 FLUSH_AT = {"step", "ask", "end", "hello", "crash"}
 
@@ -36,7 +36,8 @@ class Main:
         self._buffer: list[str] = []
 
     def run(self) -> None:
-        self._observe("hello", pid=os.getpid(), python=sys.version.split()[0])
+        python = sys.version.split()[0]
+        self._observe("hello", pid=os.getpid(), python=python, language=language())
         while (job := self._next_line())["job"] == "run":
             self._run_job(job)
 

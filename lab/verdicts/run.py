@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.errors import LabError
+from lab.errors import LabError, LabFailed
 from lab.evidence.capture import Trust
-from lab.scenarios.model import Scenario
+from lab.scenarios.model import Scenario, language
 from lab.scenarios.pipe import Pipe, PipeClosed
 from lab.scenarios.server_side import ServerSide
 from lab.targets import Target
@@ -262,8 +262,12 @@ class _ColumnRunner(ColumnRunner[Scenario]):
         if self._pipe is None:
             self._pipe = self.column.open_client()
             hello = self._read(self._pipe, time.monotonic() + HELLO_DEADLINE_S)
-            if json.loads(hello).get("kind") != "hello":
+            said = json.loads(hello)
+            if said.get("kind") != "hello":
                 raise PipeClosed(f"the interpreter began with {hello[:80]!r}")
+            if said.get("language") != language():
+                self._close_client()
+                raise LabFailed("the client has the interpreter of another lab: `lab up` renews it")
         return self._pipe
 
     def _close_client(self) -> None:

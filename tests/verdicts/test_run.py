@@ -17,7 +17,7 @@ from lab.crashes.known import Identified, Known
 from lab.crashes.model import Crash, Frame, Kind
 from lab.errors import LabFailed
 from lab.nodes.model import Completed
-from lab.scenarios.model import Scenario
+from lab.scenarios.model import Scenario, language
 from lab.scenarios.pipe import PipeClosed
 from lab.scenarios.server_side import Liveness
 from lab.targets import Target
@@ -29,7 +29,7 @@ from lab.verdicts.run import Column, Event, run_matrix
 from lab.verdicts.verdict import Outcome
 from tests.verdicts.tape import ONE_CHANGE, one_change_observed
 
-HELLO = json.dumps({"kind": "hello"})
+HELLO = json.dumps({"kind": "hello", "language": language()})
 SCENARIOS = tuple(replace(ONE_CHANGE, name=name) for name in ("C1", "C2", "C3"))
 ASK = {"kind": "ask", "index": 4, "argv": ["touch", "{dir}/a"]}
 
@@ -226,6 +226,16 @@ def test_an_interpreter_that_does_not_start_is_a_client_crash(
     verdict = runner.run(SCENARIOS[:1]).cell("C1", "samba").verdict
     assert verdict.outcome is Outcome.CLIENT_CRASH
     assert verdict.reason == "the interpreter did not start within 0.05 s"
+
+
+def test_an_interpreter_of_another_lab_runs_nothing_and_says_what_to_do(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "language", lambda: "another")
+    matrix = runner.run()
+    assert outcomes(matrix) == [Outcome.NOT_RUN] * 3
+    assert "the interpreter of another lab" in matrix.cell("C1", "samba").verdict.reason
+    assert matrix.exit_code == 3
 
 
 def test_nonsense_from_the_interpreter_is_a_client_crash(runner: Runner) -> None:

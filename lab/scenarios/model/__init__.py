@@ -65,6 +65,7 @@ from lab.scenarios.model.steps import (
     Send,
     Step,
     Wait,
+    language,
 )
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "bits_clear",
     "bits_set",
     "equals",
+    "language",
     "nonzero",
     "one_of",
     "same_as",

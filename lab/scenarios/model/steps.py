@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
 Scalar: TypeAlias = "int | str | bool | None"
@@ -199,3 +200,10 @@ STEP_TYPES: Mapping[str, type[Any]] = {
         Pause,
     )
 }
+
+
+def language() -> str:
+    """Tells one set of steps and fields from another: host and interpreter must speak the same."""
+    kinds = (*STEP_TYPES.values(), Request)
+    plain = [(kind.__name__, [item.name for item in fields(kind)]) for kind in kinds]
+    return hashlib.sha256(repr(plain).encode()).hexdigest()[:16]
