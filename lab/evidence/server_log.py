@@ -18,6 +18,7 @@ from lab.evidence.ladder_text import visible
 
 SERVER, CONSOLE = "server.log", "console.log"
 CONSOLE_TIMES = "console-times.json"
+RATE_TOLERANCE = 0.15  # of a clock that is right, as far as arrivals can tell
 EARLY_S = 0.1  # what came sooner before the first packet is about another connection
 
 
@@ -57,7 +58,7 @@ _PY = re.compile(
     r" (?:notify_server\.)?(?P<name>\S+?):? (?P<text>.*)$"
 )
 # [  308.279262] ksmbd: smb2pdu: …
-_KERNEL = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[[^\]]*\])? (?P<text>.*)$")
+_KERNEL = re.compile(r"^(?:<\d+>)?\[\s*(?P<uptime>\d+\.\d+)\](?:\[[^\]]*\])? (?P<text>.*)$")
 _SUBJECT = re.compile(r"^(?P<function>ksmbd: \w+): (?P<text>.*)$")
 
 
@@ -88,13 +89,31 @@ def _console(text: str, times: str) -> Iterator[LogLine]:
         moments: Sequence[float] = json.loads(times or "[]")
     except ValueError:
         return
-    for line, time in zip(text.splitlines(), moments, strict=False):
-        if found := _KERNEL.match(line):
-            subject = _SUBJECT.match(found["text"])
-            if subject:
-                yield LogLine(time, subject["text"], "", subject["function"])
-            else:
-                yield LogLine(time, found["text"])
+    stamped = zip(text.splitlines(), moments, strict=False)
+    kernels = [(found, time) for line, time in stamped if (found := _KERNEL.match(line))]
+    uptimes = [float(found["uptime"]) for found, _ in kernels]
+    times_of = _steadied(uptimes, [time for _, time in kernels])
+    for (found, _), time in zip(kernels, times_of, strict=True):
+        subject = _SUBJECT.match(found["text"])
+        if subject:
+            yield LogLine(time, subject["text"], "", subject["function"])
+        else:
+            yield LogLine(time, found["text"])
+
+
+def _steadied(uptimes: Sequence[float], arrivals: Sequence[float]) -> list[float]:
+    """When lines were written: the guest's own times, set by those that arrived soonest.
+
+    Several lines arrive at once, some late. How fast the guest's clock runs is measured over all.
+    """
+    if not uptimes:
+        return []
+    span = uptimes[-1] - uptimes[0]
+    rate = (arrivals[-1] - arrivals[0]) / span if span > 1 else 1.0
+    rate = 1.0 if abs(rate - 1) < RATE_TOLERANCE else rate
+    pairs = zip(uptimes, arrivals, strict=True)
+    offset = min(arrival - rate * uptime for uptime, arrival in pairs)
+    return [offset + rate * uptime for uptime in uptimes]
 
 
 def split_times(stamped: str) -> tuple[str, str]:

@@ -95,9 +95,10 @@ _LINE = re.compile(
     r"^\s*(?P<time>\d+\.\d+) \|\s+\d+\)\s+(?P<task>.+?-\d+)\s+\|[^|]*\|  (?P<rest>.*)$"
 )
 _CALL = re.compile(r"^(?P<indent> *)(?P<function>[\w.]+)(?: \[\w+\])?\(\)(?P<open> \{|;)$")
-_EVENT = re.compile(r"^(?P<indent> *)\/\* (?P<name>\w+): \([^)]*\) (?P<fields>.*) \*\/$")
+_EVENT = re.compile(r"^(?P<indent> *)\/\* (?P<name>\w+): \([^)]*\) (?P<fields>.*?)(?: \*\/)?$")
 _FIELD = re.compile(r"(\w+)=(\S+)")
-_FORMAT = re.compile(r'fmt="(?:\\?001|\x01)?\d?(?P<text>.*)"')
+# A format ends in a newline, and so does its line in the trace; it begins with its level.
+_FORMAT = re.compile(r'fmt="\x01?\d?(?P<text>[^"]*)')
 
 
 def parse(text: str, epoch: Callable[[float], float] = float) -> list[Tree]:

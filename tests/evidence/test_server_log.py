@@ -68,13 +68,31 @@ def test_a_line_stands_under_the_last_packet_before_it() -> None:
     ladder = built("samba-explorer")
     second = ladder.began + ladder.rungs[3].time + 1e-4
     times = [ladder.began - 1e-2, second, ladder.began + 1e4, ladder.began - 1]
-    console = "".join(f"[    1.0] line{number}\n" for number in range(4))
-    lines = server_log.lines({CONSOLE: console}, json.dumps(times))
+    log = "".join(
+        f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%S.%f} INFO lab line{number}\n"
+        for number, time in enumerate(times)
+    )
+    lines = server_log.lines({SERVER: log})
     placed = {
         at: [line.text for line in each] for at, each in server_log.by_rung(lines, ladder).items()
     }
     assert placed == {-1: ["line0"], 3: ["line1"], len(ladder.rungs) - 1: ["line2"]}
-    assert server_log.under(lines, ladder)[3] == ["+0.1 ms line1"]
+    assert server_log.under(lines, ladder)[3] == ["+0.1 ms [info] lab: line1"]
+
+
+def times_of(uptimes: list[float], arrivals: list[float]) -> list[float]:
+    console = "".join(f"[{uptime:12.6f}] line\n" for uptime in uptimes)
+    return [line.time for line in server_log.lines({CONSOLE: console}, json.dumps(arrivals))]
+
+
+def test_lines_that_arrive_at_once_were_written_one_after_another() -> None:
+    found = times_of([5.0, 5.1, 5.2, 5.4], [1000.03, 1000.23, 1000.23, 1000.43])
+    assert found == pytest.approx([1000.03, 1000.13, 1000.23, 1000.43])
+
+
+def test_the_clock_of_a_guest_that_runs_too_fast_is_set() -> None:
+    found = times_of([10.0, 30.0, 50.0], [1000.0, 1002.0, 1004.0])
+    assert found == pytest.approx([1000.0, 1002.0, 1004.0])
 
 
 def test_a_log_without_times_places_nothing() -> None:

@@ -168,8 +168,8 @@ def test_what_the_module_logs_shows_in_the_function_that_logs() -> None:
     raw = recorded.text("ksmbd").splitlines()
     at = next(at for at, line in enumerate(raw) if "smb2_notify [ksmbd]() {" in line)
     before = raw[at].partition("smb2_notify")[0]
-    fmt = r'/* log: (_printk+0x4/0x60) fmt="\0016ksmbd: smb2pdu: no %s today" */'
-    raw.insert(at + 1, f"{before}  {fmt}")
+    log = '/* log: (_printk+0x4/0x87) fmt="\x016ksmbd: smb2pdu: no %s today'
+    raw[at + 1 : at + 1] = [f"{before}  {log}", '" */']
     trees = under("ksmbd", "CHANGE_NOTIFY", raw="\n".join(raw))
     noted = [call for call in trees[0].calls if call.function == "smb2_notify"]
     assert "no %s today" in noted[0].note
