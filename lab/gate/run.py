@@ -51,11 +51,13 @@ def run(lab: Lab, gate: Gate, progress: Callable[[int], ProgressCallback]) -> li
     """A verdict for the candidate, or for each commit of the range."""
     plan = gate.plan
     listed = commits.commits(_tree(gate), plan.range) if plan.range else []
-    guests = {
-        name: gate.on
-        for name, side in ((BASE, plan.base), (CANDIDATE, plan.candidate))
-        if side.is_revision
-    }
+    guests = {}
+    for name, side in ((BASE, plan.base), (CANDIDATE, plan.candidate)):
+        if side.is_revision:
+            commits.resolve(_tree(gate), side.revision)  # before anything is started for it
+            guests[name] = gate.on
+        else:
+            lab.require_running(side.backend)
     # One folder for every revision: the build tree belongs to it, and compiles what differs.
     exported = lab.paths.dot_lab / "gate" / "tree"
     try:
