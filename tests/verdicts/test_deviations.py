@@ -134,7 +134,7 @@ def test_a_file_that_is_not_as_documented_is_named(tmp_path: Path, text: str) ->
         deviations.load("samba", tmp_path)
 
 
-@pytest.mark.parametrize("server", ["samba", "ksmbd", "py"])
+@pytest.mark.parametrize("server", ["samba", "ksmbd", "ksmbd@sid", "py"])
 def test_the_shipped_files_can_be_read(server: str) -> None:
     assert deviations.load(server).entries or server != "samba"
 
@@ -196,7 +196,7 @@ def test_what_a_server_cannot_do_is_found_by_the_need() -> None:
     assert known.apply("F4c", told) == (told, frozenset())
 
 
-@pytest.mark.parametrize("server", ["samba", "ksmbd", "py"])
+@pytest.mark.parametrize("server", ["samba", "ksmbd", "ksmbd@sid", "py"])
 def test_what_shipped_files_excuse_is_needed_by_a_scenario(server: str) -> None:
     needed = {need for item in catalogue.load() for need in item.needs}
     assert {known.need for known in deviations.load(server).cannot} <= needed
