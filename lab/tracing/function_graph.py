@@ -159,7 +159,8 @@ def _hear(root: _Root, name: str, said: str, depth: int) -> None:
         text = _FORMAT.search(said)
         caller = [at for at, call in enumerate(root.calls) if call.depth < depth][-1:]
         if text and caller:
-            root.note(caller[0], f"logs {text['text'].strip()!r}")
+            said = text["text"].strip().removeprefix("ksmbd: ")
+            root.note(caller[0], f"“{said}”")
         return
     if name == "port":
         root.client_port = int.from_bytes(int(fields.get("port", "0"), 0).to_bytes(2), "little")

@@ -67,9 +67,12 @@ class TracedColumn:
             return self._capture.finish()
         trusts = self._capture.finish()
         for part in self._spans:
-            self.trouble = self.trouble or write_cell(
-                self._run_dir / self._server / part.scenario, part, trace
-            )
+            trust = trusts.get(part.scenario, Trust(True))
+            cell = self._run_dir / self._server / part.scenario
+            trouble = write_cell(cell, part, trace)
+            if trouble and not trust.ok:
+                trouble = f"{part.scenario}: no packets for its trace: {trust.reason}"
+            self.trouble = self.trouble or trouble
         return trusts
 
     def abandon(self) -> None:
