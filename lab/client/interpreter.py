@@ -21,6 +21,9 @@ from lab.scenarios.model import Command, HeaderFlags, Request, Step
 
 REQUEST_DEADLINE = 5.0
 LOGOFF_DEADLINE = 0.5
+# A response that nothing holds back comes within so many round trips of a server.
+WAIT_ROUND_TRIPS = 200
+LONGEST_WAIT_S = 10.0
 # What a server still does after its interim response takes it as many round trips, at most.
 SETTLE_ROUND_TRIPS = 20
 LONGEST_SETTLE_S = 2.0
@@ -254,7 +257,8 @@ class Interpreter:
             interim = step.stage == "interim" and exchange.interim is not None
             return interim or exchange.final is not None
 
-        if not connection.wait(arrived, step.deadline):
+        patience = min(LONGEST_WAIT_S, WAIT_ROUND_TRIPS * self._latency)
+        if not connection.wait(arrived, max(step.deadline, patience)):
             raise self._no_response(connection, exchange, step.stage, step.point)
         self._check(exchange, step.must)
 

@@ -30,12 +30,12 @@ class Notify:
         reply.status("STATUS_PENDING", rule="MS-SMB2 3.3.4.2")
         return reply
 
-    def final(self, *, deadline: float = 2.0) -> Reply:
+    def final(self, *, deadline: float = model.DEADLINE_S) -> Reply:
         """Wait for the final response."""
         self._wait("final", deadline)
         return Reply(self.conn.script, self.ref, "final")
 
-    def _wait(self, stage: str, deadline: float = 2.0) -> None:
+    def _wait(self, stage: str, deadline: float = model.DEADLINE_S) -> None:
         self.conn.script.step(
             model.Wait(
                 self.conn.name,

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 FENCE = "fence"
-SETTLE_S = 0.1
+SETTLE_S = 0.05
 
 
 @dataclass(frozen=True)

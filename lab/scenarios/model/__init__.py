@@ -48,6 +48,7 @@ from lab.scenarios.model.scenario import (
     step_from_json,
 )
 from lab.scenarios.model.steps import (
+    DEADLINE_S,
     STEP_TYPES,
     USERS,
     Cancel,
@@ -70,6 +71,7 @@ from lab.scenarios.model.steps import (
 
 __all__ = [
     "ANY_NAME",
+    "DEADLINE_S",
     "DIALECT_2_0_2",
     "DIR_NAME",
     "EXPECTATION_TYPES",

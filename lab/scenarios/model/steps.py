@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 Scalar: TypeAlias = "int | str | bool | None"
 Fields: TypeAlias = "tuple[tuple[str, Scalar], ...]"
 
+DEADLINE_S = 1.0  # of a response, on a quick server; scaled, and longer where it is slow
 USERS = ("second", "brief")  # one without rights to others' files; one whose sessions expire
 
 
@@ -87,7 +88,7 @@ class Wait:
     conn: str
     ref: str
     stage: str = "final"
-    deadline: float = 2.0
+    deadline: float = DEADLINE_S
     must: tuple[str, ...] = ()
     point: str = ""
     note: str = ""
