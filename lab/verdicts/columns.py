@@ -26,8 +26,8 @@ from lab.verdicts.deviations import Deviations
 from lab.verdicts.matrix import NOT_RUN, Cell, Matrix
 from lab.verdicts.verdict import Outcome, Verdict
 
-# Scaled: how long a server that went away may take to answer again. An emulated guest gets as long as
-# `lab up` gives it.
+# Scaled: how long a server that went away may take to answer again. An emulated guest gets as
+# long as `lab up` gives it.
 COME_BACK_S = 30.0
 LOOK_AGAIN_S = 0.2
 JUDGED = {Outcome.PASS, Outcome.FAIL, Outcome.UNSUPPORTED}
