@@ -39,6 +39,7 @@ ACT_DEADLINE_S = 10.0
 SHARE, USER = "TEST", "tester"
 SECOND_USER, BRIEF_USER = "tester2", "tester3"
 NOBODYS_UID = 65533
+WATCH_SOURCE = "auto"  # fanotify where this process may use it, else inotify
 SHARE_WITHOUT_NOTIFY = "NOTIFY_OFF"  # the same files, as in templates/py
 
 
@@ -107,6 +108,7 @@ def notify_server(folder: Path) -> Iterator[tuple[Target, LocalServer]]:
     config = folder / "notify_server.toml"
     others = f"password_file = {json.dumps(str(password_file))}"
     config.write_text(
+        f'[options]\nwatch_source = "{WATCH_SOURCE}"\n'
         f"[share.{SHARE_WITHOUT_NOTIFY}]\npath = {json.dumps(str(share))}\nnotify = false\n"
         f"[user.{SECOND_USER}]\n{others}\nuid = {NOBODYS_UID}\n"
         f"[user.{BRIEF_USER}]\n{others}\nsession_seconds = 1\n"

@@ -70,6 +70,22 @@ def observed(matrix: Matrix, name: str) -> Lines:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["inotify", "fanotify"])
+def test_the_core_scenarios_pass_with_each_source_of_changes(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if source == "fanotify" and os.geteuid() != 0:
+        pytest.skip("fanotify marks on file systems are root's")
+    monkeypatch.setattr(embedded, "WATCH_SOURCE", source)
+    scenarios = CATALOGUE.select(["core"])
+    matrix = embedded.run(scenarios, tmp_path / "run")
+    outcomes = {each.name: matrix.cell(each.name, "py").verdict.outcome for each in scenarios}
+    assert set(outcomes.values()) == {Outcome.PASS}, outcomes
+    logs = "".join(log.read_text() for log in (tmp_path / "run").rglob("server.log"))
+    assert f"changes made beside the server come from {source}, as configured" in logs
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_the_reference_server_passes(matrix: Matrix, name: str) -> None:
     verdict = matrix.cell(name, "py").verdict
