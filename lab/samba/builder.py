@@ -115,6 +115,7 @@ def compiler_errors(log: str, tree: str) -> list[str]:
         if re.search(r":\d+:\d+: (fatal )?error: ", line):
             begin = number - 1 if number and "In function" in lines[number - 1] else number
             shown = lines[begin : begin + CONTEXT_LINES]
+            shown = shown[: shown.index("")] if "" in shown else shown
             return [
                 re.sub(r"(^|\s)\.\./\.\./", rf"\g<1>{tree}/", shown_line) for shown_line in shown
             ]

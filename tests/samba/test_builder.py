@@ -13,6 +13,8 @@ COMPILER = """\
 ../../source3/smbd/notify.c:230:9: error: 'stauts' undeclared (first use in this function)
   230 |     if (stauts)
       |         ^~~~~~
+
+Build failed
 Waf: Leaving directory `/src/samba/bin/default'
 """
 
@@ -51,6 +53,7 @@ def test_the_compilers_words_are_shown_with_the_paths_of_the_users_tree(tmp_path
     assert "/home/me/samba/source3/smbd/notify.c:230:9: error: 'stauts'" in error.message
     assert "In function 'change_notify_reply'" in error.message
     assert "Compiling" not in error.message
+    assert "Build failed" not in error.message
     assert str(log) in error.remedy
 
 

@@ -61,7 +61,7 @@ def _show(built: Built, installed: Installed) -> None:
     )
     replaced = installed.replaced
     names = f": {', '.join(replaced)}" if 0 < len(replaced) <= 6 else ""
-    print(f"  replaced in the samba node: {len(replaced)} of {len(built.files)} files{names}")
+    print(f"  replaced in the samba node: {len(replaced)} files{names}")
     print(
         f"  running as pid {installed.pid}, proved by its build ids; "
         f"{installed.sessions_shut} sessions shut, {installed.seconds:.1f} s"
