@@ -95,8 +95,11 @@ def verdicts(matrix: Any, server: str) -> dict[str, tuple[str, str]]:
 
 
 def test_another_status_is_exactly_what_the_matrix_shows(lab: Lab, pristine: Tree) -> None:
-    """Both columns before and after: py's stays as it was, ksmbd's tells the new status."""
-    run = ("run-scenarios", *SCENARIOS, "--server", "ksmbd,py")
+    """Both columns before and after: py's stays as it was, ksmbd's tells the new status.
+
+    Judged by what the client saw; the packets are compared by the test of each save.
+    """
+    run = ("run-scenarios", *SCENARIOS, "--server", "ksmbd,py", "--no-capture")
     assert build_and_reload(lab)["release"] == lab_release(lab)
     before = lab.json(*run)
     pristine.answer("STATUS_INVALID_PARAMETER")
@@ -110,10 +113,6 @@ def test_another_status_is_exactly_what_the_matrix_shows(lab: Lab, pristine: Tre
         now = verdicts(after, "ksmbd")[scenario][1]
         assert "STATUS_INVALID_PARAMETER" in now
         assert "STATUS_NOT_IMPLEMENTED" not in now
-    told = lab("diff", Path(before["folder"]).name, Path(after["folder"]).name, status=None).stdout
-    assert "on ksmbd" in told
-    assert "STATUS_INVALID_PARAMETER" in told
-    assert "on py" not in told
 
 
 def lab_release(lab: Lab) -> str:
