@@ -215,9 +215,12 @@
       el("dt", {}, "Log since a packet"),
       el("dd", {}, el("code", {id: "since"}, "click the time of a packet")),
       el("dt", {}, "Files"), links);
-    const logs = Object.entries(cell.logs).map(([file, text]) =>
-      folded(`${file} of ${server}`, el("pre", {}, text || "(empty)")));
-    return [el("h2", {}, "Evidence"), list, observations(cell), ...logs];
+    const log = ([file, text]) => folded(`${file} of ${server}`, el("pre", {}, text || "(empty)"));
+    const listed = Object.entries(cell.logs);
+    const reports = listed.filter(([file]) => file === "crash.txt").map(log);
+    const logs = listed.filter(([file]) => file !== "crash.txt").map(log);
+    for (const report of reports) report.open = true;
+    return [...reports, el("h2", {}, "Evidence"), list, observations(cell), ...logs];
   };
 
   const facts = (name, cell) => {
@@ -230,8 +233,13 @@
     if (cell.observed.verdict && cell.observed.verdict !== cell.verdict) {
       add("Seen", `${cell.observed.verdict}: ${cell.observed.reason}`);
     }
+    for (const crash of cell.crashes) {
+      add("The kernel", el("b", {class: "error"}, crash.title), ` (${crash.known}) `,
+        ...(crash.link ? [el("a", {href: crash.link, rel: "noreferrer"}, "link")] : []),
+        el("div", {}, el("code", {}, crash.fingerprint)));
+    }
     if (cell.findings.length) add("On the wire", ...cell.findings.map((text) => el("div", {}, text)));
-    add("Cites", about.cites.join(", "));
+    if (about.cites.length) add("Cites", about.cites.join(", "));
     add("Rests on", about.rests_on + (about.provisional ? " (provisional)" : ""));
     add("Took", `${cell.seconds.toFixed(3)} s`);
     return list;

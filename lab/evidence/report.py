@@ -126,6 +126,7 @@ def _cell(run: Run, cell: Json, log_each: int, capture: Json, reproduce: str) ->
             f"{finding['rule']}: {ladder_text.visible(str(finding['text']))}"
             for finding in cell.get("findings", ())
         ],
+        "crashes": [_crash(crash) for crash in cell.get("crashes", ())],
         "observations": [
             observation_line(observed) for observed in folder.observations[:OBSERVATIONS_AT_MOST]
         ],
@@ -143,6 +144,19 @@ def _cell(run: Run, cell: Json, log_each: int, capture: Json, reproduce: str) ->
     if server != run.reference and reference is not None and reference.ladder is not None:
         plain["diff"] = _difference(reference.ladder, folder.ladder)
     return plain
+
+
+def _crash(crash: Json) -> dict[str, str]:
+    """What the kernel reported: its words, its fingerprint, and whether it is known."""
+    known = f"known: {crash['reason']}" if crash.get("known") else "not known"
+    rounds = int(crash.get("rounds", 1))
+    told = {
+        "title": str(crash["title"]),
+        "fingerprint": str(crash["fingerprint"]),
+        "known": known if rounds == 1 else f"{known}, in {rounds} rounds",
+    }
+    link = safe_link(str(crash.get("link", "")))
+    return {key: ladder_text.visible(text) for key, text in told.items()} | {"link": link}
 
 
 def _under(folder: CellFolder, ladder: Ladder, at_most: int) -> dict[str, Any]:

@@ -31,6 +31,18 @@ VERDICTS: dict[tuple[str, str], tuple[str, bool, str]] = {
     ("ksmbd", "C2"): ("server crash", False, "it ended: kernel BUG at lib/list_debug.c:29"),
     ("py", "C2"): ("pass", True, ""),
 }
+CRASH = {
+    "kind": "bug",
+    "title": f"kernel BUG at lib/list_debug.c:29 {HOSTILE}",
+    "fingerprint": "bug: __list_add_valid_or_report < smb2_open",
+    "functions": "",
+    "fatal": True,
+    "taints": "",
+    "known": True,
+    "reason": "a list that is used after free",
+    "link": "javascript:alert(2)",
+    "rounds": 2,
+}
 TITLES = {"H1": "Explorer: enter, touch, leave", "C2": "Rename in a directory"}
 
 
@@ -50,6 +62,7 @@ def make(folder: Path) -> Path:
         (cell / "observations.jsonl").write_text(lines + '{"kind": "half a li')
         (cell / "server.log").write_text(f"smbd says {HOSTILE}\n" * 3)
     _traced(folder / "py" / "H1")
+    (folder / "ksmbd" / "C2" / "crash.txt").write_text(f"kernel BUG {HOSTILE}\n")
     (folder / "matrix.json").write_text(json.dumps(matrix(folder)))
     versions = {"samba": {"smbd": "4.22.8"}, "host": {"kernel": HOSTILE}}
     (folder / "versions.json").write_text(json.dumps(versions))
@@ -108,6 +121,7 @@ def matrix(folder: Path) -> dict[str, Any]:
                 "evidence": {"step": 1, "observation": 1, "file": ""},
                 "findings": [{"rule": "signed", "text": HOSTILE, "observation": 1}],
                 "seconds": 0.25,
+                **({"crashes": [CRASH]} if verdict == "server crash" else {}),
             }
             for (server, scenario), (verdict, expected, reason) in VERDICTS.items()
         ],

@@ -118,6 +118,16 @@ def test_trees_and_log_lines_open_with_the_keyboard(page: Page) -> None:
     page.press("l")
 
 
+def test_a_crash_is_open_before_all_other_evidence(page: Page) -> None:
+    page.run("location.hash = '#ksmbd/C2'")
+    page.run("new Promise(done => setTimeout(done, 50))")
+    assert "list_debug.c:29" in page.run("document.querySelector('.facts .error').textContent")
+    assert "smb2_open" in page.run("document.querySelector('.facts').textContent")
+    first = page.run("document.querySelector('#detail > details').textContent")
+    assert first.startswith("crash.txt of ksmbd")
+    assert page.run("document.querySelector('#detail > details').open") is True
+
+
 def test_keys_go_from_cell_to_cell_and_back(page: Page) -> None:
     page.run("document.querySelector('a.cell[href=\"#py/H1\"]').focus()")
     page.run("document.activeElement.click()")

@@ -109,6 +109,7 @@ def test_what_has_no_capture_still_has_its_log(run: Run) -> None:
     assert set(unpacked(bundle.build(run, "C2", ["ksmbd"], SECRETS))) == {
         "README.txt",
         "versions.json",
+        "ksmbd/crash.txt",
         "ksmbd/server.log",
     }
 

@@ -240,3 +240,16 @@ def test_a_page_that_is_full_says_where_the_rest_is(
     cell = report.data(run_folder.read(run_dir), "")["cells"]["py/H1"]
     assert cell["trees"] == {}
     assert "more in ladder-with-trace.txt" in cell["traced"]
+
+
+def test_what_the_kernel_reported_stands_with_the_verdict(run_dir: Path) -> None:
+    cells = report.data(run_folder.read(run_dir), "")["cells"]
+    assert cells["ksmbd/C2"]["crashes"] == [
+        {
+            "title": visible(f"kernel BUG at lib/list_debug.c:29 {HOSTILE}"),
+            "fingerprint": "bug: __list_add_valid_or_report < smb2_open",
+            "known": "known: a list that is used after free, in 2 rounds",
+            "link": "",
+        }
+    ]
+    assert cells["py/C2"]["crashes"] == []
