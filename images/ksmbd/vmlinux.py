@@ -10,10 +10,11 @@ from __future__ import annotations
 import struct
 import subprocess
 
+_GZIP = b"\x1f\x8b\x08"
 _UNPACKERS = {
     b"\x28\xb5\x2f\xfd": ("zstd", "-dc"),
     b"\xfd7zXZ\x00": ("xz", "-dc"),
-    b"\x1f\x8b\x08": ("gzip", "-dc"),
+    _GZIP: ("gzip", "-dc"),
 }
 _PVH_NOTE = struct.pack("<III4s", 4, 8, 18, b"Xen\0")  # XEN_ELFNOTE_PHYS32_ENTRY of 8 bytes
 _PVH_NOTE_32 = struct.pack("<III4s", 4, 4, 18, b"Xen\0")
@@ -26,8 +27,9 @@ def payload(image: bytes) -> bytes:
     setup_sectors = image[0x1F1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
     start = (setup_sectors + 1) * 512 + offset
-    # the last four bytes are the unpacked size, and no part of the compressed stream
-    return image[start : start + length - 4]
+    compressed = image[start : start + length]
+    # The last four bytes are the unpacked size: gzip's own, and no part of any other stream.
+    return compressed if compressed.startswith(_GZIP) else compressed[:-4]
 
 
 def extract(image: bytes) -> bytes | None:

@@ -1,5 +1,6 @@
 """The guest: its modules by the kernel's own tables, its archive, and how its end is told."""
 
+import gzip
 import struct
 from pathlib import Path
 
@@ -173,3 +174,9 @@ def test_the_boot_probe_has_neither_disk_nor_network() -> None:
     assert "hostfwd=tcp::445-:445" in served[served.index("-netdev") + 1]
     assert "oops=panic" in served[served.index("-append") + 1]
     assert "-no-reboot" in served
+
+
+def test_a_gzipped_kernel_is_unpacked_whole() -> None:
+    """gzip's stream ends with the size; of other formats it is appended."""
+    kernel = b"\x7fELF" + struct.pack("<III4s", 4, 8, 18, b"Xen\0") + bytes(100)
+    assert vmlinux.extract(bzimage(gzip.compress(kernel))) == kernel
