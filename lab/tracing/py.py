@@ -1,8 +1,7 @@
 """Tracing py: a second notify_server in its container, with `--trace`, on a port of its own.
 
 The one that serves is left alone: its clients stay connected and it costs them nothing. The second
-serves the same share with the same arguments for as long as its stdin, or rather its pipe, is held
-open.
+serves the same share with the same arguments for as long as our end of its shell's stdin is open.
 """
 
 from __future__ import annotations
@@ -24,14 +23,13 @@ LONGEST_S = 3600
 _START = f"""
 set --
 while IFS= read -r argument; do set -- "$@" "$argument"; done </etc/lab/arguments
-/opt/venv/bin/python3 -m notify_server "$@" --listen 0.0.0.0:{PORT} --trace {FILE} >&2 &
+timeout {LONGEST_S} /opt/venv/bin/python3 -m notify_server "$@" \\
+    --listen 0.0.0.0:{PORT} --trace {FILE} >&2 &
 server=$!
 trap 'kill $server 2>/dev/null; exit 0' TERM INT HUP
-(sleep {LONGEST_S}; kill $server) >/dev/null 2>&1 &
-net=$!
 echo $server
 read -r _
-kill $net $server 2>/dev/null
+kill $server 2>/dev/null
 wait $server
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from lab.tracing.model import FINAL, INTERIM, REQUEST, UNPLACED, Trace, Tree
 from tests.tracing import recorded
 
 
+@functools.cache
 def traced(server: str, raw: str = "") -> Trace:
     """As the tracer hands it over."""
     raw = raw or recorded.text(server)
@@ -24,6 +26,7 @@ def traced(server: str, raw: str = "") -> Trace:
     return Trace(server, "", tuple(function_graph.parse(raw, clock.epoch)), clock.error)
 
 
+@functools.cache
 def placed(server: str, raw: str = "") -> Trace:
     """As it lies in the cell's folder."""
     ladder, ports = recorded.ladder(server), recorded.PORTS[server]
