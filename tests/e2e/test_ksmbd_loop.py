@@ -10,6 +10,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,28 +153,35 @@ def test_a_module_that_does_not_load_is_explained_and_the_old_one_serves(
 
 
 def test_a_client_that_is_connected_does_not_keep_the_module(lab: Lab, tree: Tree) -> None:
-    """A session with an open share while the module goes; afterwards a new one is served."""
+    """A session with a tree connect while the module goes; afterwards a new one is served."""
+    inside = ["docker", "exec", "--env", f"PASSWD={lab.password}", node_container(lab, "client")]
+    mark = "/tmp/connected"
     client = subprocess.Popen(
         [
-            *("docker", "exec", "--interactive", "--env", f"PASSWD={lab.password}"),
-            *(node_container(lab, "client"), "smbclient", "--user", "tester", "//ksmbd/TEST"),
+            *inside,
+            "smbclient",
+            "--user",
+            "tester",
+            "//ksmbd/TEST",
+            "--command",
+            f"ls; !touch {mark}; !sleep 120",
         ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
-    assert client.stdin is not None
-    assert client.stdout is not None
     try:
-        client.stdin.write("allinfo .\n")
-        client.stdin.flush()
-        assert "altname" in client.stdout.readline()  # it has a session
+        deadline = time.monotonic() + 60
+        while subprocess.run([*inside, "test", "-e", mark]).returncode != 0:
+            assert client.poll() is None
+            assert time.monotonic() < deadline, "smbclient did not connect"
+            time.sleep(0.2)
         done = lab.json("ksmbd", "reload")
+        assert client.poll() is None, "the client was to be connected all the time"
         assert (done["how"], done["why"]) == ("module", "")
     finally:
         client.kill()
         client.wait(30)
-    lab("run-scenarios", "A1", "--server", "ksmbd")
+    lab("run-scenarios", "A1", "--server", "ksmbd", "--no-capture")
 
 
 def test_each_save_is_a_turn_and_errors_do_not_end_it(lab: Lab, pristine: Tree) -> None:
