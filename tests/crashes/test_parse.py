@@ -197,3 +197,17 @@ def test_words_are_folded() -> None:
     assert folded("was ffff888006247de0. (next=ffff8880062477e0).") == "was <address>"
     assert folded("returned 0x1f of 0x20") == "returned <number> of <number>"
     assert folded("kernel BUG at lib/list_debug.c:29") == "kernel BUG at lib/list_debug.c:29"
+
+
+def test_kasan_and_ubsan_of_the_debug_kernel() -> None:
+    found = [(crash.kind, crash.title) for crash in find_crashes(recorded("debug-memory"))]
+    at = "UBSAN: array-index-out-of-bounds in /k/mod-debug/lab_crash.c"
+    assert found == [
+        (Kind.KASAN, "KASAN: slab-use-after-free in lab_use_after_free"),
+        (Kind.KASAN, "KASAN: slab-out-of-bounds in lab_out_of_bounds"),
+        (Kind.UBSAN, f"{at}:153 in lab_index"),
+        (Kind.KASAN, "KASAN: global-out-of-bounds in lab_index"),
+        (Kind.UBSAN, f"{at}:154 in lab_index"),
+        (Kind.KASAN, "KASAN: global-out-of-bounds in lab_index"),
+        (Kind.UBSAN, "UBSAN: shift-out-of-bounds in /k/mod-debug/lab_crash.c:145 in lab_shift"),
+    ]
