@@ -106,7 +106,8 @@
     box.append(el("div", {class: "head"}), el("div", {class: "head"}, `${data.reference} (reference)`),
       el("div", {class: "head"}, server));
     if (early.some((nodes) => nodes.length)) {
-      box.append(el("div", {}), el("div", {}, ...early[0]), el("div", {}, ...early[1]));
+      box.append(el("div", {class: "sign"}), el("div", {class: "left"}, ...early[0]),
+        el("div", {class: "right"}, ...early[1]));
     }
     diff.rows.forEach(([kind, left, right], at) => {
       const css = kind === "same" ? "same" : kind === "moved" ? "moved" : "diff";

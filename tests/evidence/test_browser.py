@@ -203,6 +203,11 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
         page.run(f"location.hash = '{fragment}'")
         page.run("new Promise(done => setTimeout(done, 50))")
         assert page.run("document.documentElement.scrollWidth") <= width
+    page.press("t")
+    page.run("document.querySelector('details.tree pre').textContent += 'x'.repeat(500)")
+    wide = "[...document.querySelectorAll('.what')].filter(w => w.scrollWidth > w.clientWidth + 1)"
+    assert page.run(f"{wide}.map(w => w.textContent)") == [], "a long line scrolls in its own box"
+    page.press("t")
     page.call("Emulation.clearDeviceMetricsOverride")
 
 
