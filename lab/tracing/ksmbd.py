@@ -29,9 +29,12 @@ _HEADER = "magic=+4({at}):x32 mid=+28({at}):u64 cmd=+16({at}):u16 status=+12({at
 _PROBES = (
     "p:lab/req init_smb2_rsp_hdr " + _HEADER.format(at="+24($arg1)"),
     "p:lab/rsp ksmbd_conn_write " + _HEADER.format(at="+32($arg1)"),
-    # conn->transport is followed by name, which takes the module's BTF; struct tcp_transport has
-    # its socket after two pointers, struct sock the peer's port at 12.
+    # conn->transport is followed by name, which takes the module's BTF; a module that was built
+    # outside of its kernel's tree has none, so then by its place in Linux 6.12: a port that is no
+    # connection's of the scenario is not believed. struct tcp_transport has its socket after two
+    # pointers, struct sock the peer's port at 12.
     "p:lab/port init_smb2_rsp_hdr port=+12(+24(+16(work->conn->transport))):u16",
+    "p:lab/port init_smb2_rsp_hdr port=+12(+24(+16(+104(+0($arg1))))):u16",
     # What is logged shows inside the function that logs it.
     "p:lab/log _printk fmt=+0($arg1):string",
 )
@@ -62,6 +65,8 @@ echo BUFFER >buffer_size_kb
 echo local >trace_clock
 echo :mod:ksmbd >set_ftrace_filter || { off; exit 1; }
 while read -r probe; do
+    name=${probe#p:lab/}
+    [ ! -d "events/lab/${name%% *}" ] || continue  # the way before this one works
     (echo "$probe" >>$root/kprobe_events) 2>/dev/null && echo "$probe"
 done
 [ ! -d events/lab ] || echo 1 >events/lab/enable
