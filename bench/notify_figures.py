@@ -272,8 +272,12 @@ def tree_by_source(source: str, directories: int) -> list[Figure]:
 
 
 def pss(pid: int) -> int:
-    """Bytes of a process, shared pages counted by their share."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+    """Bytes of a process, shared pages counted by their share; 0 of one that has ended."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # a health check's, listed a moment ago
+    for line in rollup.splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     raise ValueError(f"no Pss of {pid}")
@@ -318,7 +322,7 @@ def measure(n: int, seconds: int, directories: int) -> tuple[list[Figure], list[
         start = time.monotonic()
         try:
             figures += stage()
-        except (BenchError, subprocess.SubprocessError) as error:
+        except (BenchError, subprocess.SubprocessError, OSError) as error:
             failures.append(f"{title}: {error}")
         print(f"  took {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     return figures, failures
