@@ -240,7 +240,8 @@ class Guest:
 def serve(environ: Mapping[str, str]) -> int:
     """Boot the guest with its share and network."""
     STATE.mkdir(parents=True, exist_ok=True)
-    # The tools that fill the user database are those that the guest will read it with.
+    # A ksmbd.adduser in there fills the user database. Tools that were built from source are one
+    # program, ksmbd.tools, which goes by that name into the guest alone: then it is Debian's.
     os.environ["PATH"] = f"{OVERRIDE / 'sbin'}:{os.environ['PATH']}"
     disk, initrd = STATE / "share.img", STATE / "initrd"
     disk.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """The guest: its modules by the kernel's own tables, its archive, and how its end is told."""
 
 import gzip
+import re
 import struct
+import subprocess
 from pathlib import Path
 
 import cpio
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from kernel_modules import MissingModule, ModuleTables
 from supervise import Ended, Verdict
 
+ROOT = Path(__file__).resolve().parents[2]
 TABLES = ModuleTables.parse(
     dep=[
         "kernel/fs/smb/server/ksmbd.ko.xz: kernel/fs/smb/common/cifs_arc4.ko.xz"
@@ -180,3 +183,17 @@ def test_a_gzipped_kernel_is_unpacked_whole() -> None:
     """gzip's stream ends with the size; of other formats it is appended."""
     kernel = b"\x7fELF" + struct.pack("<III4s", 4, 8, 18, b"Xen\0") + bytes(100)
     assert vmlinux.extract(bzimage(gzip.compress(kernel))) == kernel
+
+
+def test_debug_classes_reach_the_module_one_by_one(tmp_path: Path) -> None:
+    """What the template makes is read by a shell, as words of one variable."""
+    template = (ROOT / "templates/ksmbd/etc/guest.env.j2").read_text()
+    rendered = tmp_path / "guest.env"
+    told = template.replace("{{ settings.ksmbd.debug }}", "smb vfs")
+    rendered.write_text(re.sub(r"{{.*?}}", "x", told))
+    init = (ROOT / "images/ksmbd/guest/init").read_text()
+    loop = init[init.index("for class in") :]
+    loop = loop[: loop.index("done\n") + len("done\n")].replace("ksmbd.control", "echo")
+    script = f"set -e\n. {rendered}\n{loop}"
+    ran = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split("\n") == ["-d smb", "-d vfs", ""]
