@@ -10,7 +10,7 @@ from lab import backends
 from lab.declaring import suggestion
 from lab.errors import UsageError
 
-RANGE = re.compile(r"^(?P<start>[^.].*?)\.\.(?P<end>[^.]*)$")
+RANGE = re.compile(r"^(?P<start>[^.].*?)(?<!\.)\.\.(?!\.)(?P<end>.*)$")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ def test_a_range_brings_its_own_base() -> None:
     sides = plan("", "v6.12..", FLAVOURS, in_tree=True, each=True)
     assert (sides.base.revision, sides.candidate.revision) == ("v6.12", "HEAD")
     assert sides.range == "v6.12..HEAD"
+    tags = plan("", "v6.12..v6.13-rc1", FLAVOURS, in_tree=True, each=True)
+    assert (tags.base.revision, tags.candidate.revision) == ("v6.12", "v6.13-rc1")
+    assert tags.range == "v6.12..v6.13-rc1"
     assert plan("ksmbd", "a..b", FLAVOURS, in_tree=True, each=True).base.backend == "ksmbd"
 
 
@@ -36,7 +39,9 @@ def test_a_range_brings_its_own_base() -> None:
         ("ksmbd", "ksmbd", False, False, "both ksmbd"),
         ("mine", "ksmbd@mine", False, False, "both mine"),
         ("ksmbd", "a..b", True, False, "is a range"),
+        ("ksmbd", "v6.12..v6.13", True, False, "is a range"),
         ("ksmbd", "HEAD", True, True, "--each wants a range"),
+        ("ksmbd", "v6.12...v6.13", True, True, "--each wants a range"),
         ("ksmbd", "a..b", False, True, "--each wants a range"),
     ],
 )
