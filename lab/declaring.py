@@ -57,8 +57,10 @@ def each(pattern: str, allowed: str) -> Check:
     )
 
 
-# `git:` takes what git clone takes; the reference is a branch, a tag or a commit.
-SOURCE = r"debian|git:[^\s@]\S*@[^\s@]+|(/|~/|\.{1,2}/)[^\n\0]*"
+# `git:` takes what git clone takes; the reference is a branch, a tag or a commit. The user in
+# git@host:x.git and ssh://git@host/x.git is no address with a reference behind it.
+REPOSITORY = r"git:(?![a-z+]+://[^/\s]*@[^@\s]*$)[^\s@]\S*@[^\s@:]+"
+SOURCE = rf"debian|{REPOSITORY}|(/|~/|\.{{1,2}}/)[^\n\0]*"
 SOURCE_WORDS = "git:URL@REF | a folder: /path, ~/path or ./path"
 
 BOOLEAN = Check("true | false", lambda value: isinstance(value, bool))

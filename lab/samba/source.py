@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.declaring import REPOSITORY
 from lab.errors import UsageError
 
 DEBIAN = "debian"
@@ -36,12 +38,17 @@ class Source:
 
 
 def parse(words: str, root: Path) -> Source | None:
-    """Understand a setting that `lab.settings` has checked; None for Debian's binary package."""
+    """Understand a setting or an option; None for Debian's binary package."""
     if words == DEBIAN:
         return None
     if words == DEBIAN_SOURCE:
         return Source()
     if words.startswith("git:"):
+        if not re.fullmatch(REPOSITORY, words):
+            raise UsageError(
+                f"{words}: which branch, tag or commit?",
+                "git:URL@REF, as in git:https://git.samba.org/samba.git@master",
+            )
         url, _, ref = words.removeprefix("git:").rpartition("@")
         return Source(url=url, ref=ref)
     folder = (root / Path(words).expanduser()).resolve()

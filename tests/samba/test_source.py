@@ -16,11 +16,29 @@ def test_debian_is_no_source() -> None:
     ("words", "url", "ref"),
     [
         ("git:https://x.org/samba.git@v4-22", "https://x.org/samba.git", "v4-22"),
+        ("git:ssh://git@x.org/samba.git@v4-22", "ssh://git@x.org/samba.git", "v4-22"),
         ("git:git@gitlab.com:me/samba.git@main", "git@gitlab.com:me/samba.git", "main"),
     ],
 )  # fmt: skip
 def test_a_repository_has_its_reference_behind_the_last_at(words: str, url: str, ref: str) -> None:
     assert parse(words, Path("/")) == Source(url=url, ref=ref)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "git:",
+        "git:https://x.org/samba.git",
+        "git:https://x.org/samba.git@",
+        "git:git@gitlab.com:me/samba.git",
+        "git:ssh://git@x.org/samba.git",
+        "git:@main",
+    ],
+)
+def test_a_repository_without_a_reference_is_refused(words: str) -> None:
+    with pytest.raises(UsageError, match="which branch, tag or commit") as error:
+        parse(words, Path("/"))
+    assert "git:URL@REF" in str(error.value)
 
 
 def test_a_folder_is_found_from_where_one_is(tmp_path: Path) -> None:

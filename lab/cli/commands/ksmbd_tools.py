@@ -54,6 +54,10 @@ def tools(
                 "which source? [ksmbd] tools_source is debian: the binary package",
                 "lab ksmbd tools --src DIR, or --original for Debian's",
             )
+        if not (source.folder or source.url):
+            raise UsageError(
+                f"--src {src}: that is for smbd only", "lab ksmbd tools --src DIR, or git:URL@REF"
+            )
         with lab.progress.step("build", "Building ksmbd-tools"):
             built = building.build(lab, source, lab.progress.say)
     with lab.locked("lab ksmbd tools"), lab.progress.step("guest", "Starting a guest with them"):
