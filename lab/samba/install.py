@@ -87,16 +87,19 @@ def symbols(lab: Lab) -> Path:
     return folder(lab) / SYMBOLS
 
 
-def put(target: Path, built: Built, lacking: Mapping[str, Path]) -> list[str]:
+def put(
+    target: Path, built: Built, lacking: Mapping[str, Path], changed: list[str] | None = None
+) -> list[str]:
     """Bring `target` to what was built; return what was replaced or removed.
 
     `lacking` are libraries of the system that the node has not: where they go → the copy.
-    What is replaced is kept in BEFORE until `settle` or `roll_back`.
+    What is replaced is kept in BEFORE until `roll_back` or the end of the installation. Each name
+    is in `changed` before its file is touched, so that what was interrupted can be undone too.
     """
     wanted = {name: built.tree / where for name, (where, _) in built.files.items()} | dict(lacking)
     before = target / BEFORE
     shutil.rmtree(before, ignore_errors=True)
-    changed = []
+    changed = [] if changed is None else changed
     for name, source in sorted(wanted.items()):
         place = target / name
         if place.exists() and filecmp.cmp(source, place, shallow=False):
@@ -106,12 +109,12 @@ def put(target: Path, built: Built, lacking: Mapping[str, Path]) -> list[str]:
         half = place.with_name(f".{place.name}.half")
         shutil.copyfile(source, half)
         half.chmod(0o755)
-        os.replace(half, place)
         changed.append(name)
+        os.replace(half, place)
     for name in sorted(_present(target) - wanted.keys()):
         _keep(target / name, before / name)
-        (target / name).unlink()
         changed.append(name)
+        (target / name).unlink()
     return changed
 
 
@@ -136,6 +139,8 @@ def roll_back(target: Path, changed: list[str]) -> None:
             os.replace(kept, target / name)
         else:
             (target / name).unlink(missing_ok=True)
+    for half in (target / "bin").rglob(".*.half"):
+        half.unlink()
     shutil.rmtree(target / BEFORE, ignore_errors=True)
 
 
@@ -178,8 +183,9 @@ def install(lab: Lab, built: Built, node: Node, asked_by: str) -> Installed:
     began = time.monotonic()
     target = folder(lab)
     target.mkdir(parents=True, exist_ok=True)
-    changed = put(target, built, lacking_libraries(node, built))
+    lacking, changed = lacking_libraries(node, built), list[str]()
     try:
+        put(target, built, lacking, changed)
         argv = [f"{TREE_INSIDE}/{SMBD}", "--version"]
         said = node.run(argv)
         if said.returncode != 0:

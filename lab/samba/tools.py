@@ -122,15 +122,20 @@ def install(lab: Lab, flavour: str, built: BuiltTools) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     before = place.read_bytes() if place.exists() else b""
     data = built.path.read_bytes()
-    write_atomically(place, data, 0o755)
     try:
+        write_atomically(place, data, 0o755)
         guest.replace(lab, name)
         running = _running(lab, name)
         if running != hashlib.sha256(data).hexdigest():
             raise LabFailed(f"{name} runs another ksmbd.mountd than was built (sha256 {running})")
-    except LabFailed:
-        write_atomically(place, before, 0o755) if before else place.unlink()
-        lab.progress.say("the guest does not serve with this program; the one before goes back")
+    except BaseException as error:  # Ctrl-C too: nobody has seen the program serve
+        if before:
+            write_atomically(place, before, 0o755)
+        else:
+            place.unlink(missing_ok=True)
+        failed = isinstance(error, LabFailed)
+        why = "the guest does not serve with this program" if failed else "interrupted"
+        lab.progress.say(f"{why}; the one before goes back")
         guest.replace(lab, name)
         raise
 

@@ -52,6 +52,27 @@ def test_an_installation_can_be_undone(tmp_path: Path) -> None:
     assert not (target / ".before").exists()
 
 
+def test_a_copying_that_is_interrupted_can_be_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "installed"
+    put(target, built(tmp_path / "1", smbd="a", shared__x="x"), {})
+    before, changed = content(target), list[str]()
+    copy = shutil.copyfile
+
+    def interrupted(source: Path, half: Path) -> None:
+        copy(source, half)
+        if half.name == ".smbd.half":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "copyfile", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        put(target, built(tmp_path / "2", smbd="b", shared__x="y"), {}, changed)
+    assert changed == ["bin/shared/x"]
+    roll_back(target, changed)
+    assert content(target) == before
+
+
 def test_a_library_that_the_node_lacks_comes_along(tmp_path: Path) -> None:
     library = tmp_path / "libunwind.so.8"
     library.write_text("u")
