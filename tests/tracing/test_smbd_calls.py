@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from lab.samba.inside.talk import line
-from lab.samba.inside.trace_smbd import Stack
+from lab.samba.inside.trace_smbd import PREFIX, Stack, Tracer
 from lab.scenarios.model import Command
 from lab.tracing.model import FINAL, INTERIM, REQUEST
 from lab.tracing.smbd_calls import parse
@@ -137,3 +137,11 @@ def test_after_the_return_of_a_root_nothing_below_it_is_left() -> None:
     assert stack.back == 2
     stack.leave(0x0F08)
     assert memory.call(stack, 0x0E00, 3) == 1
+
+
+def test_what_smbd_does_not_have_in_memory_is_told_before_it_is_touched() -> None:
+    table = {"libraries": {"bin/shared/libsmbd.so": {"functions": [[0x10, "close_cnum", "x.c:1"]]}}}
+    tracer = Tracer(table, print, frame_pointers=True)
+    assert not tracer.find({"/usr/lib/libsmbd.so": 0x7000, "/usr/sbin/smbd": 0x1000})
+    assert tracer.find({f"{PREFIX}bin/shared/libsmbd.so": 0x7000})
+    assert (tracer.numbers, tracer.names) == ({0x7010: 0}, ["close_cnum"])

@@ -21,7 +21,7 @@ _PUSH_RBP, _ENDBR64 = b"\x55", b"\xf3\x0f\x1e\xfa"
 _CONT, _SINGLESTEP, _GETREGS, _SETREGS, _DETACH = 7, 9, 12, 13, 17
 _SEIZE, _INTERRUPT, _LISTEN = 0x4206, 0x4207, 0x4208
 _FORK, _VFORK, _CLONE, _EXEC, _EXITKILL = 0x2, 0x4, 0x8, 0x10, 0x100000
-EVENT_FORKS, EVENT_EXEC, EVENT_STOP = (1, 2, 3), 4, 128
+EVENT_EXEC, EVENT_STOP = 4, 128
 WAIT_ALL = 0x40000000  # __WALL: threads too
 
 
@@ -66,10 +66,9 @@ def supported() -> bool:
 
 @dataclass
 class Stop:
-    """Why a thread stopped: `hit` is a breakpoint's address; `signal` is to be passed on."""
+    """Why a thread stopped; `signal` is to be passed on."""
 
     tid: int
-    hit: int = 0
     event: int = 0
     signal: int = 0
     ended: bool = False
@@ -102,14 +101,11 @@ def interrupt(tid: int) -> None:
     _ptrace(_INTERRUPT, tid)
 
 
-def wait(tid: int = -1, *, block: bool = True) -> Stop | None:
-    """The next thread that stopped or ended; None if there is none (now)."""
-    options = WAIT_ALL | (0 if block else os.WNOHANG)
+def wait(tid: int = -1) -> Stop | None:
+    """The next thread that stopped or ended; None if there is none."""
     try:
-        stopped, status = os.waitpid(tid, options)
+        stopped, status = os.waitpid(tid, WAIT_ALL)
     except (ChildProcessError, InterruptedError):
-        return None
-    if stopped == 0:
         return None
     if not os.WIFSTOPPED(status):
         return Stop(stopped, ended=True)

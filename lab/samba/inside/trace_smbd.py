@@ -21,7 +21,7 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ IOVEC = struct.Struct("<QQ")
 # smbd's vectors of a PDU: transform, header, body, dynamic (source3/smbd/globals.h)
 HEADER_VECTOR = 1
 STACK_LIMIT = 8 << 20
+NOTHING_THERE = (
+    "the smbd that listens has no function of the table in its memory: "
+    "another one runs than was installed"
+)
 
 # Work of the event loop begins with one of these; their return is waited for (see Stack).
 ROOTS = (
@@ -128,8 +132,6 @@ class Tracer:
             while stop is not None and not stop.ended and stop.event != ptrace.EVENT_STOP:
                 ptrace.resume(tid, stop.signal)
                 stop = ptrace.wait(tid)
-        if not self.numbers:
-            self._place(pid)
         memory = self.memories[pid] = ptrace.Memory(pid)
         for address in self.numbers:
             self.original[address] = memory.read(address, FIRST_BYTES)
@@ -139,15 +141,17 @@ class Tracer:
             if owner == pid:
                 ptrace.resume(tid)
 
-    def _place(self, pid: int) -> None:
-        """Find where the libraries lie in memory: the same in all that one smbd forks."""
-        for path, base in mappings(pid).items():
+    def find(self, mapped: Mapping[str, int]) -> bool:
+        """Where the functions lie in memory: the same in all that one smbd forks; False: nowhere.
+
+        `mapped` is what one of them has in memory (see `mappings`).
+        """
+        for path, base in mapped.items():
             for address, name, where in self.libraries.get(path.removeprefix(PREFIX), []):
                 self.numbers[base + address] = len(self.names)
                 self.names.append(name)
                 self.places.append(where)
-        if not self.numbers:
-            raise SystemExit("smbd has no function of the table in its memory")
+        return bool(self.numbers)
 
     # ---------------------------------------------------------------- going on
 
@@ -346,6 +350,10 @@ def main(argv: list[str]) -> int:
         else:
             table = json.loads(Path(argv[0]).read_text())
         tracer = Tracer(table, lines.append, frame_pointers=not only_exported)
+        # Before any is seized: with the tracer, what it traces dies.
+        if not tracer.find(mappings(found[0])):
+            tell("failed", text=NOTHING_THERE)
+            return 1
         signal.signal(signal.SIGTERM, lambda *_: tracer.end())
         tracer.attach(found[0])
         for pid in found[1:]:
