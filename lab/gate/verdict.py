@@ -17,6 +17,8 @@ HEADINGS = (
     ("not_compared", "Not compared"),
 )
 
+NOTHING = "nothing compared"
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -32,7 +34,10 @@ class Compared:
 
 @dataclass
 class Verdict:
-    """What came of one candidate. `broken` is why it could not even be run: that is a failure."""
+    """What came of one candidate. `broken` is why it could not even be run: that is a failure.
+
+    Where nothing could be compared it is neither good nor bad: it does not hold, and is not `bad`.
+    """
 
     base: Compared
     candidate: Compared
@@ -41,8 +46,16 @@ class Verdict:
     folders: Sequence[str] = ()
 
     @property
+    def bad(self) -> bool:
+        return bool(self.broken) or not self.judged.holds
+
+    @property
     def holds(self) -> bool:
-        return not self.broken and self.judged.holds
+        return not self.bad and self.judged.compared > 0
+
+    @property
+    def word(self) -> str:
+        return "FAILED" if self.bad else "passed" if self.holds else NOTHING
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -58,11 +71,13 @@ class Verdict:
 
 def markdown(verdicts: Sequence[Verdict], scenarios: int, rounds: int, accelerator: str) -> str:
     """The whole of it: one candidate, or each commit of a range with the first bad one named."""
-    bad = [verdict for verdict in verdicts if not verdict.holds]
-    lines = [f"## CHANGE_NOTIFY gate: {'FAILED' if bad else 'passed'}", ""]
+    bad = [verdict for verdict in verdicts if verdict.bad]
+    open_ones = [verdict for verdict in verdicts if not verdict.holds and not verdict.bad]
+    word = (bad or open_ones or verdicts)[0].word
+    lines = [f"## CHANGE_NOTIFY gate: {word}", ""]
     if len(verdicts) > 1:
         lines += _table_of(verdicts, bad)
-    shown = verdicts if len(verdicts) == 1 else bad[:1]
+    shown = verdicts if len(verdicts) == 1 else (bad or open_ones)[:1]
     for verdict in shown:
         lines += _sides(verdict) + _findings(verdict)
     times = "once" if rounds == 1 else f"{rounds} times"
@@ -73,9 +88,11 @@ def markdown(verdicts: Sequence[Verdict], scenarios: int, rounds: int, accelerat
 def _table_of(verdicts: Sequence[Verdict], bad: Sequence[Verdict]) -> list[str]:
     lines = ["| commit | verdict |", "|---|---|"]
     for verdict in verdicts:
-        word = "passed" if verdict.holds else _short(verdict)
+        word = _short(verdict) if verdict.bad else verdict.word
         lines.append(f"| {verdict.candidate.what.replace('|', chr(92) + '|')} | {word} |")
     first = f"First bad: **{bad[0].candidate.what}**" if bad else "None is bad."
+    if any(verdict.word == NOTHING for verdict in verdicts):
+        first += " Of some nothing could be compared."
     return [*lines, "", first, ""]
 
 

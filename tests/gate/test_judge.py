@@ -119,6 +119,22 @@ def test_the_verdict_names_both_sides_and_the_findings() -> None:
     assert "37 scenarios, each 2 times on either side" in text
 
 
+def test_what_could_not_be_compared_has_not_passed() -> None:
+    base = Compared("base")
+    verdict = Verdict(base, Compared("one"), judged("pass", "no evidence"))
+    assert not verdict.holds
+    assert not verdict.bad
+    assert verdict.as_json()["holds"] is False
+    assert markdown([verdict], 1, 1, "tcg").startswith("## CHANGE_NOTIFY gate: nothing compared\n")
+    good = Verdict(base, Compared("two"), judged("pass", "pass"))
+    worse = Verdict(base, Compared("three"), judged("pass", "fail"))
+    text = markdown([good, verdict], 1, 1, "tcg")
+    assert text.startswith("## CHANGE_NOTIFY gate: nothing compared\n")
+    assert "| one | nothing compared |" in text
+    assert "None is bad. Of some nothing could be compared." in text
+    assert markdown([verdict, worse], 1, 1, "tcg").startswith("## CHANGE_NOTIFY gate: FAILED\n")
+
+
 def test_of_a_series_the_first_bad_commit_is_named() -> None:
     base = Compared("base")
     good = Verdict(base, Compared("one"), judged("pass", "pass"))

@@ -49,7 +49,7 @@ def gate(
     Both run as columns, side by side. What is worse in every round than in any round of the base
     fails the gate, and so does a report of the kernel (an oops, a warning) that the base does not
     make and nobody knows. A revision that does not build or load fails too. Exits 0 if it passes,
-    1 if it fails, 2 for a wrong command line, 3 if the lab failed.
+    1 if it fails, 2 for a wrong command line, 3 if the lab failed or nothing could be compared.
     """
     from lab.errors import UsageError
     from lab.gate import run as gating
@@ -72,11 +72,12 @@ def gate(
     )
     with lab.locked("lab gate"):
         verdicts = gating.run(lab, wanted, matrices.Ticker)
-    bad = [verdict for verdict in verdicts if not verdict.holds]
+    bad = [verdict for verdict in verdicts if verdict.bad]
+    holds = all(verdict.holds for verdict in verdicts)
     if json:
         print_json(
             {
-                "holds": not bad,
+                "holds": holds,
                 "first_bad": bad[0].candidate.what if bad else "",
                 "rounds": wanted.rounds,
                 "verdicts": [verdict.as_json() for verdict in verdicts],
@@ -84,6 +85,4 @@ def gate(
         )
     else:
         print(markdown(verdicts, len(wanted.scenarios), wanted.rounds, lab.accelerator), end="")
-    if bad:
-        return 1
-    return 0 if all(verdict.judged.compared for verdict in verdicts) else 3
+    return 1 if bad else 0 if holds else 3
