@@ -142,8 +142,11 @@ class _Run:
         commits.export(_tree(self._gate), commit, source)
         try:
             with lab.progress.step("build", f"Building {commit}"):
-                # for the flavour whose kernel it is: its build tree outlives this command
-                built = build_module(lab, self._gate.on, source=source, say=lab.progress.say)
+                # For the flavour whose kernel it is: its build tree outlives this command. Its
+                # patches are not for a revision.
+                built = build_module(
+                    lab, self._gate.on, source=source, patches=(), say=lab.progress.say
+                )
             with lab.progress.step("reload", f"Starting {node} with it"):
                 reload_module(lab, temporary_flavour, built)
         except (BuildFailed, ModuleRefused) as error:

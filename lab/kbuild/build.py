@@ -49,19 +49,21 @@ def build_module(
     flavour: str,
     *,
     source: Path | None = None,
-    patches: Sequence[Path] = (),
+    patches: Sequence[Path] | None = None,
     say: Say,
 ) -> BuiltModule:
     """Build the module; raise BuildFailed with the compiler's words.
 
-    Without `source` and `patches`, those of the flavour; without these Debian's source of the
-    flavour's kernel, in `.lab/src/`.
+    Without `source`, that of the flavour; without that, Debian's source of the flavour's kernel,
+    in `.lab/src/`. `patches` of None are those of the flavour; empty, none are applied.
     """
     begun = time.monotonic()
     settings = settings_of(lab, flavour)
     if source is None and settings.source not in ("", DEBIAN_SOURCE):
         source = _absolute(lab, settings.source)
-    series = [_absolute(lab, str(patch)) for patch in patches or settings.patches]
+    series = [
+        _absolute(lab, str(patch)) for patch in (settings.patches if patches is None else patches)
+    ]
     _require(source, series)
     folder = folders.of_flavour(lab.paths, flavour)
     name = f"lab ksmbd build ({backends.named(flavour)})"

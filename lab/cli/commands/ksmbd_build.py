@@ -55,7 +55,7 @@ def build(
             lab,
             chosen,
             source=Path(src).expanduser().resolve() if src else None,
-            patches=[Path(file).expanduser().resolve() for file in patch or ()],
+            patches=[Path(file).expanduser().resolve() for file in patch] if patch else None,
             say=lab.progress.say,
         )
         install(lab, chosen, built)
