@@ -9,6 +9,7 @@ seen to afterwards.
 from __future__ import annotations
 
 import gzip
+import os
 import shlex
 import signal
 import subprocess
@@ -111,6 +112,8 @@ def command(lab: Lab, flavour: str, folder: Path, gdb: Sequence[str], *flags: st
     return [
         *("docker", "run", "--rm", *flags),
         *("--network", f"container:{container.id}"),
+        # Root without capabilities could not read what our umask keeps from others.
+        *("--user", f"{os.getuid()}:{os.getgid()}", "--env", "HOME=/tmp"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
         *("--read-only", "--tmpfs", "/tmp"),  # noqa: S108 - the container's own
         *("--label", f"{labels.NAME}={lab.settings.name}", "--label", f"{labels.NODE}="),
