@@ -18,8 +18,6 @@ from lab.errors import LabError
 from lab.nodes.model import DeadlineExceeded
 
 _KILLED = 137  # timeout(1) with SIGKILL
-# timeout(1) of coreutils 9.10 takes process 1 for init, and itself for orphaned: 125, not a word.
-_NOT_FIRST = ("sh", "-c", '"$@"; exit $?', "sh")
 _GRACE_S = 30.0  # past the deadline, for an engine that is slow to tell
 _END_DEADLINE_S = 10  # of a job that was asked to end
 
@@ -105,6 +103,10 @@ def start_job(
             network_mode=network,
             security_opt=["no-new-privileges"],
             pid_mode=f"container:{pid_of}" if pid_of else None,
+            # Process 1 takes no signal that it has no handler for; the engine's init passes it on.
+            # It also keeps timeout(1) of coreutils 9.10 from being process 1, which it does not
+            # survive: it ends with 125 and not a word.
+            init=not pid_of,
         )
         container = api.create_container(
             tag,
@@ -138,7 +140,7 @@ def run_job(
     The container is gone when this returns, however it returns; interrupted, the job is told so
     (SIGTERM) and has some seconds to put its things in order. Options as for `start_job`.
     """
-    bounded = [*_NOT_FIRST, "timeout", "-s", "KILL", f"{deadline:.0f}", *argv]
+    bounded = ["timeout", "-s", "KILL", f"{deadline:.0f}", *argv]
     job = start_job(tag, bounded, timeout=deadline + _GRACE_S, **options)
     try:
         for line in job.lines():

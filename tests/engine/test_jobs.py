@@ -62,6 +62,24 @@ def test_what_is_too_slow_is_killed_and_removed(base: str) -> None:
 
 
 @pytest.mark.docker
+def test_an_interrupted_job_is_told_so_and_puts_its_things_in_order(
+    base: str, tmp_path: Path
+) -> None:
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    script = "trap 'echo put >/work/order; exit 3' TERM; echo now; while :; do sleep 0.1; done"
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        jobs.run_job(
+            base, ["sh", "-c", script], deadline=90, on_line=interrupt, lab_name=NAME,
+            mounts=[jobs.Mount(tmp_path, "/work")], user=f"{os.getuid()}:{os.getgid()}",
+        )  # fmt: skip
+    assert (tmp_path / "order").read_text() == "put\n"
+    assert time.monotonic() - began < jobs._END_DEADLINE_S
+
+
+@pytest.mark.docker
 def test_an_interrupt_leaves_no_container(base: str) -> None:
     def interrupt(line: str) -> None:
         raise KeyboardInterrupt
