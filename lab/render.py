@@ -359,7 +359,7 @@ def compose_flavours(paths: LabPaths, settings: Settings) -> bytes:
         own_guest = chosen.kernel_from != "same"
         config = configuration_hash(paths.rendered / node)
         if own_guest:
-            config += _file_hash(folders.of_flavour(paths, flavour).guest / "guest.json")
+            config += _file_hash(folders.of_flavour(paths, flavour).guest / folders.STAMP)
         nodes.append(
             {
                 "node": node,

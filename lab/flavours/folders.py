@@ -14,6 +14,9 @@ from pathlib import Path
 from lab import backends
 from lab.paths import LabPaths
 
+STAMP = "made-of.json"
+"""In guest/: everything that decided what it is. A rebuilt kernel may have its old release."""
+
 
 @dataclass(frozen=True)
 class FlavourFolder:
@@ -38,6 +41,11 @@ class FlavourFolder:
     def symbols(self) -> Path:
         """That module, not stripped."""
         return self.path / "symbols" / "ksmbd.ko"
+
+    @property
+    def source_note(self) -> Path:
+        """Which tree the lines of `symbols` are of."""
+        return self.symbols.with_name("source")
 
     @property
     def build(self) -> Path:

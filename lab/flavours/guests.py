@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from lab import backends, lock
 from lab.errors import LabFailed, UsageError
 from lab.flavours import bzimage, folders
+from lab.flavours.folders import STAMP
 from lab.flavours.kernels import NOTE, Say, settings_of
 from lab.flavours.settings import FlavourSettings
 
@@ -35,7 +36,6 @@ FETCH_DEADLINE_S = 900.0
 PACK_DEADLINE_S = 600.0
 LIBRARY = "/usr/local/lib/lab"
 OUT, ROOT = "/out", "/kernel-root"
-STAMP = "made-of.json"
 
 
 def ensure_guests(lab: Lab, nodes: Iterable[str], say: Say) -> None:

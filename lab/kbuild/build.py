@@ -228,9 +228,10 @@ def _result(
 
 
 def install(lab: Lab, flavour: str, built: BuiltModule) -> None:
-    """Put a module where the flavour's guest takes it at its next start, and its symbols beside."""
+    """Put a module where the flavour's guest takes it at its next start, with all gdb needs."""
     from lab.state import write_atomically
 
     folder = folders.of_flavour(lab.paths, flavour)
     write_atomically(folder.module, built.path.read_bytes())
     write_atomically(folder.symbols, built.symbols.read_bytes())
+    write_atomically(folder.source_note, built.source.encode())

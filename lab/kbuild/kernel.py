@@ -133,6 +133,8 @@ def compile_kernel(
 
 def _identity(build: Path, modules: Path) -> dict[str, Any]:
     """What changes when make made anything: the kernel's and the modules' newest objects."""
-    objects = [build / "vmlinux", *build.glob("fs/smb/**/*.ko"), *build.glob("drivers/**/*.ko")]
+    installed = build / "install"  # copied anew by every make
+    found = [path for path in build.rglob("*.ko") if not path.is_relative_to(installed)]
+    objects = [build / "vmlinux", *found]
     newest = max(path.stat().st_mtime_ns for path in objects if path.exists())
     return {"release": modules.name, "newest": newest}

@@ -27,7 +27,6 @@ from lab.flavours.folders import FlavourFolder, of_flavour
 from lab.kbuild.image import ensure_module_image
 from lab.kernel import guest, symbols
 from lab.kernel.module import read_module
-from lab.kernel.reload import source_note
 from lab.nodes.model import check
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ def command(lab: Lab, flavour: str, folder: Path, gdb: Sequence[str], *flags: st
 
 def _source_mount(folder: FlavourFolder) -> list[str]:
     """The tree that the module was built from, where its debug information says that it is."""
-    note = source_note(folder)
+    note = folder.source_note
     source = note.read_text() if note.is_file() else ""
     return ["--volume", f"{source}:{source}:ro"] if source and Path(source).is_dir() else []
 

@@ -94,7 +94,7 @@ def reload_module(
     done = _Exchange(lab, flavour, path).run(new_guest=new_guest)
     if built and built.symbols:
         _write(folder.symbols, built.symbols.read_bytes())
-        _write(source_note(folder), built.source.encode())
+        _write(folder.source_note, built.source.encode())
     return done
 
 
@@ -113,11 +113,6 @@ def original_module(lab: Lab, flavour: str) -> Reloaded:
 def proven(folder: FlavourFolder) -> Path:
     """The module that was last seen to run; what a refused one is exchanged for again."""
     return folder.path / "proven" / "ksmbd.ko"
-
-
-def source_note(folder: FlavourFolder) -> Path:
-    """Where it is kept which tree the symbols' lines are of."""
-    return folder.symbols.with_name("source")
 
 
 class _Exchange:

@@ -250,8 +250,14 @@ def test_the_topology_of_flavours(flavoured: LabPaths) -> None:
 def test_another_kernel_makes_another_container(flavoured: LabPaths) -> None:
     chosen = settings(flavoured)
     before = render.compose_flavours(flavoured, chosen)
-    write(flavoured.flavours / "sid/guest/guest.json", "{}")
-    assert render.compose_flavours(flavoured, chosen) != before
+    write(flavoured.flavours / "sid/guest/guest.json", '{"release": "6.19.0"}')
+    stamp = flavoured.flavours / "sid/guest/made-of.json"
+    write(stamp, '{"kernel": {"newest": 1}}')
+    first = render.compose_flavours(flavoured, chosen)
+    assert first != before
+    # built anew: the same release, another kernel
+    write(stamp, '{"kernel": {"newest": 2}}')
+    assert render.compose_flavours(flavoured, chosen) != first
 
 
 def test_without_flavours_there_is_no_second_file(flavoured: LabPaths) -> None:
