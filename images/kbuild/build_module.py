@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -118,7 +119,9 @@ def run(argv: list[str], cwd: Path | None = None) -> None:
 
 def make(server: Path, tree: Path, headers: Path, shown: str, jobs: str) -> None:
     """Run the kernel's build for the module."""
-    flags = f"-fdebug-prefix-map={tree}={shown} -fmacro-prefix-map={tree}/="
+    # make hands them to a shell; a folder of the user's may have a space in its name
+    maps = (f"-fdebug-prefix-map={tree}={shown}", f"-fmacro-prefix-map={tree}/=")
+    flags = shlex.join(maps)
     run(
         [
             *("make", "--no-print-directory", f"-j{jobs}", "-C", str(headers)),

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 _FILE = re.compile(r"^diff --git a/(\S+) b/(\S+)$", re.MULTILINE)
 _PLAIN = re.compile(r"^--- (\S+).*\n\+\+\+ (\S+)", re.MULTILINE)
+_NEW = re.compile(r"^--- /dev/null\b", re.MULTILINE)
 _HUNK = re.compile(r"^Hunk #(\d+) FAILED at (\d+)", re.MULTILINE)
 _FUZZ = re.compile(r"^Hunk #\d+ succeeded at .*$", re.MULTILINE)
 
@@ -71,9 +72,11 @@ def place(section: Section, root: Path, server: str) -> str | None:
             if (root / candidate).is_file():
                 return str(candidate)
         # A new file: its folder must be there.
-        if name == section.new and section.text.find("\n--- /dev/null\n") >= 0:
+        if name == section.new and _NEW.search(section.text.partition("\n@@")[0]):
             for candidate in candidates:
-                if (root / candidate).parent.is_dir() and candidate.parent != PurePosixPath("."):
+                # At the root there are ksmbd's own files only where ksmbd is all of the tree.
+                ours = server == "." or candidate.parent != PurePosixPath(".")
+                if ours and (root / candidate).parent.is_dir():
                     return str(candidate)
     return None
 

@@ -78,6 +78,15 @@ def test_a_new_file_is_made(root: Path) -> None:
     assert (root / SERVER / "notify.c").read_text() == "int x;\n"
 
 
+@pytest.mark.parametrize("path", ["notify.c", f"{SERVER}/notify.c"])
+@pytest.mark.parametrize("git", [True, False])
+def test_a_new_file_is_made_in_an_out_of_tree_ksmbd(tmp_path: Path, path: str, git: bool) -> None:
+    head = f"diff --git a/{path} b/{path}\nnew file mode 100644\n" if git else ""
+    text = f"{head}--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+int x;\n"
+    assert apply(tmp_path, text, ".").files == ("notify.c",)
+    assert (tmp_path / "notify.c").read_text() == "int x;\n"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
