@@ -50,6 +50,15 @@ def debian_kernel(lab: Lab, image: str, suite: str, say: Say) -> Path:
     return target
 
 
+def put(unpacked: Path, target: Path) -> None:
+    """Rename, unless the build of another flavour was first: its tree is as good."""
+    try:
+        unpacked.rename(target)
+    except OSError as error:
+        if not target.is_dir():
+            raise LabFailed(f"{target} cannot be made: {error.strerror}") from None
+
+
 def _fetch(lab: Lab, image: str, release: str, target: Path, parts: tuple[str, ...]) -> None:
     """Fetch into a folder beside `target`, and rename it when all of it is there."""
     from lab.engine.jobs import Mount, run_job
@@ -77,6 +86,6 @@ def _fetch(lab: Lab, image: str, release: str, target: Path, parts: tuple[str, .
         unpacked = next(partial.glob("linux*"), None)
         if unpacked is None:
             raise LabFailed("Debian's linux-source package has no source tree in it")
-        unpacked.rename(target)
+        put(unpacked, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
