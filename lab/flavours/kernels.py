@@ -83,13 +83,24 @@ def _guest_of_image(lab: Lab) -> Guest:
     known = lab.state.get("ksmbd_image", {})
     if known.get("digest") != digest:
         lines: list[str] = []
-        run_job(
+        code = run_job(
             image,
             ["cat", IMAGE_NOTE],
             lab_name=lab.settings.name,
             deadline=READ_DEADLINE_S,
             on_line=lines.append,
         )
-        known = {"digest": digest, "note": "\n".join(lines)}
+        note = "\n".join(lines)
+        if code != 0 or not _readable(note):
+            raise LabFailed(f"{image} does not tell which kernel it has: {note}", "lab up ksmbd")
+        known = {"digest": digest, "note": note}
         lab.state.set("ksmbd_image", known)
     return Guest.parse(known["note"])
+
+
+def _readable(note: str) -> bool:
+    try:
+        Guest.parse(note)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return True
