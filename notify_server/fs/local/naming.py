@@ -72,7 +72,7 @@ class Naming(StoreBase):
         self._check_target(target)
         replaced = False
         if target.fd >= 0 and key_of(os.fstat(target.fd)) != handle.file.key:
-            self._check_replaceable(target, replace)
+            self._check_replaceable(handle, target, replace)
             # The name that is there differs in case, maybe: it must go, not stay beside.
             replaced, new_name = True, target.name
             new = join(new_directory, new_name)
@@ -104,10 +104,13 @@ class Naming(StoreBase):
         handle.file.keep_change_time(before, os.fstat(handle.fd).st_ctime_ns)
         self.files.moved(old, new)
 
-    def _check_replaceable(self, target: Found, replace: bool) -> None:
+    def _check_replaceable(self, handle: LocalHandle, target: Found, replace: bool) -> None:
         if not replace:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
         status = os.fstat(target.fd)
+        user = handle.credentials
+        if user is not None and not user.may_remove(os.fstat(target.parent), status):
+            raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         dos = xattrs.get_dos(f"/proc/self/fd/{target.fd}")
         if (
             stat.S_ISDIR(status.st_mode)
@@ -200,7 +203,7 @@ class Naming(StoreBase):
                 self.check_changeable(local, target.parent)
                 directory = os.readlink(f"/proc/self/fd/{target.parent}")
                 if target.fd >= 0:
-                    self._check_replaceable(target, replace)
+                    self._check_replaceable(local, target, replace)
                     os.unlink(os.fsencode(target.name), dir_fd=target.parent)
                 with self.feed.operation() as operation:
                     operation.expect(directory, target.name, Kind.CREATE)

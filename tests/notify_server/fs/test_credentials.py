@@ -108,6 +108,26 @@ def test_making_linking_and_moving_need_a_directory_that_may_be_changed(
     assert sorted(os.listdir(tree / "shared")) == ["file", "moved"]
 
 
+@pytest.mark.parametrize("sticky", [True, False])
+def test_the_sticky_bit_keeps_a_name_from_being_replaced(
+    share: Share, tree: Path, sticky: bool
+) -> None:
+    """`file` belongs to the process, as `shared/` does; the stranger's own file is elsewhere."""
+    (tree / "theirs").mkdir(mode=0o777)
+    (tree / "theirs").chmod(0o777)
+    (tree / "shared").chmod(0o1777 if sticky else 0o777)
+    made = open_as(share, "theirs\\new", A.FILE_READ_DATA | A.DELETE, D.FILE_CREATE)
+    inode = (tree / "shared/file").stat().st_ino
+    if sticky:
+        refused(lambda: share.store.link(made, "shared\\file", True))
+        refused(lambda: share.store.rename(made, "shared\\file", True))
+        assert (tree / "shared/file").stat().st_ino == inode
+    else:
+        share.store.rename(made, "shared\\file", True)
+        assert (tree / "shared/file").stat().st_ino != inode
+    share.store.close(made)
+
+
 def test_which_names_a_watch_may_tell(share: Share, tree: Path) -> None:
     (tree / "private/deep").mkdir(mode=0o755)
     handle = open_as(share, "", A.FILE_LIST_DIRECTORY)
