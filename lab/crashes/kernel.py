@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,18 @@ from lab.crashes.console import Console
 from lab.crashes.known import Identified, Known
 from lab.crashes.leaks import Leaks
 from lab.crashes.model import Crash, Frame
-from lab.errors import LabError, LabFailed
+from lab.errors import LabError, LabFailed, UsageError
 from lab.flavours import folders
+from lab.kbuild.kernel import build_folder
+from lab.kernel.guest import identities
+from lab.kernel.module import read_module
 from lab.nodes.model import Node, check
 
 if TYPE_CHECKING:
     from lab.session import Lab
 
-VMLINUX = "vmlinux"
+# The kernel's banner differs from build to build: it has the time, or a number.
+ASK = "lab-ksmbd identity; cat /proc/version"
 TOOL_DEADLINE_S = 60.0
 SCAN_DEADLINE_S = 60.0  # scaled; the guest sleeps and scans
 
@@ -33,12 +38,14 @@ class Watched:
     console: Console
     leaks: Leaks
     known: Sequence[Known] = ()
-    binaries: Mapping[str, Path] = field(default_factory=dict)  # by module; "" is the kernel itself
     run_on: Callable[[Path], decode.Run] | None = None
+    find_binaries: Callable[[], Mapping[str, Path]] = dict  # by module; "" is the kernel itself
+    binaries: Mapping[str, Path] = field(default_factory=dict, init=False)
 
     def start(self) -> None:
         """Raises LabError or ValueError if the guest cannot be asked."""
         self.console.start()
+        self.binaries = self.find_binaries()
         self.leaks.start()
 
     def reports(self, *, ended: bool) -> Sequence[Identified]:
@@ -61,11 +68,40 @@ class Watched:
         return decode.annotated(crash.text, lines)
 
 
+def that_run(told: str, modules: Sequence[Path], kernels: Sequence[Path]) -> Mapping[str, Path]:
+    """Those of the files that the guest runs, by what it says of itself; others' lines mislead."""
+    runs = identities(told)
+    banner = next((line for line in told.splitlines() if line.startswith("Linux version ")), "")
+    found = {}
+    if module := next((path for path in modules if _identity(path) in runs), None):
+        found["ksmbd"] = module
+    if kernel := next((path for path in kernels if banner and _has(path, banner)), None):
+        found[""] = kernel
+    return found
+
+
+def _identity(path: Path) -> str:
+    try:
+        return read_module(path.read_bytes(), str(path)).identity
+    except (OSError, UsageError):
+        return ""
+
+
+def _has(path: Path, text: str) -> bool:
+    """Whether a file contains a text; a vmlinux with debug information takes hundreds of MB."""
+    try:
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            return content.find(text.encode()) >= 0
+    except (OSError, ValueError):  # there is none, or an empty one
+        return False
+
+
 def kernel_of(lab: Lab, backend: str, node: Node, scale: float) -> Watched | None:
     """What watches a backend's kernel; None where it has none of its own. `node` is its guest."""
     if not backends.is_ksmbd(backend):
         return None
     symbols = folders.of_backend(lab.paths, backend).symbols
+    built = build_folder(lab, backends.flavour(backend))
 
     def shell(line: str) -> str:
         argv = ["sh", "-c", line]
@@ -75,8 +111,8 @@ def kernel_of(lab: Lab, backend: str, node: Node, scale: float) -> Watched | Non
         Console(lambda since: lab.engine.logs(backend, since)),
         Leaks(shell, time.sleep, scale),
         known.load(),
-        {"ksmbd": symbols, "": symbols.with_name(VMLINUX)},
         lambda binary: _tools(lab, backend, binary),
+        lambda: that_run(shell(ASK), [symbols, *built.glob("fs/**/ksmbd.ko")], [built / "vmlinux"]),
     )
 
 
