@@ -57,6 +57,7 @@ def reload(
     kernel had an oops, the new one crashes it), a new guest starts with the module. One that does
     not load, or crashes its guest as well, is an error, and what ran before is put back.
     """
+    from lab import backends
     from lab.errors import UsageError
     from lab.kernel.reload import original_module, reload_module
     from lab.session import Lab
@@ -69,7 +70,8 @@ def reload(
     lab = Lab.open()
     chosen = ksmbd_node.flavour_of(lab, flavour)
     with lab.locked("lab ksmbd reload"), lab.progress.step("reload", "Exchanging the module"):
-        lab.engine.containers()
+        # It must be there; one that does not run, its kernel crashed maybe, is what this can mend.
+        lab.engine.inspect(backends.named(chosen))
         if original:
             done = original_module(lab, chosen)
         else:
