@@ -25,6 +25,7 @@ from lab.tracing import text as trace_text
 
 WIDTH = ladder_text.MAIL.width
 LOG_LINES = 200
+CRASH = "crash.txt"  # what the kernel reported, see lab.verdicts.crashes
 STRUCK = "[left out]"
 
 
@@ -133,15 +134,29 @@ def contents(run: Run, scenario: str, servers: Sequence[str]) -> Iterator[tuple[
             yield f"{server}/capture.pcap", folder.capture
         for log, text in folder.logs.items():
             if text.strip():
-                yield f"{server}/{log}", excerpt(text).encode()
+                # Of a report of the kernel the title and the fingerprint come first.
+                part = beginning if log == CRASH else excerpt
+                yield f"{server}/{log}", part(text).encode()
+
+
+def beginning(text: str) -> str:
+    """The first lines of a file."""
+    lines = _lines(text)
+    cut = len(lines) - LOG_LINES
+    tail = [f"({cut} lines after this are left out)"] if cut > 0 else []
+    return "\n".join([*lines[:LOG_LINES], *tail]) + "\n"
 
 
 def excerpt(text: str) -> str:
     """The end of a log, whole lines."""
-    lines = [ladder_text.visible(line.replace("\t", "    ")) for line in text.splitlines()]
+    lines = _lines(text)
     cut = len(lines) - LOG_LINES
     head = [f"({cut} lines before this are left out)"] if cut > 0 else []
     return "\n".join([*head, *lines[-LOG_LINES:]]) + "\n"
+
+
+def _lines(text: str) -> list[str]:
+    return [ladder_text.visible(line.replace("\t", "    ")) for line in text.splitlines()]
 
 
 def readme(run: Run, scenario: str, servers: Sequence[str]) -> str:

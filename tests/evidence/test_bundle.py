@@ -122,6 +122,18 @@ def test_a_long_log_is_its_end() -> None:
     assert bundle.excerpt("\x1b[31mred\tx\n") == "\\u001b[31mred    x\n"
 
 
+def test_a_long_report_of_the_kernel_is_its_beginning(folder: Path) -> None:
+    text = "".join(f"line {number}\n" for number in range(1000))
+    for name in ("crash.txt", "server.log"):
+        (folder / "ksmbd" / "C2" / name).write_text(text)
+    files = unpacked(bundle.build(run_folder.read(folder), "C2", ["ksmbd"], SECRETS))
+    lines = files["ksmbd/crash.txt"].decode().splitlines()
+    assert (lines[0], lines[-2]) == ("line 0", "line 199")
+    assert lines[-1] == "(800 lines after this are left out)"
+    assert files["ksmbd/server.log"].decode().splitlines()[-1] == "line 999"
+    assert bundle.beginning("a\nb\n") == "a\nb\n"
+
+
 def test_the_same_run_gives_the_same_archive(run: Run) -> None:
     assert bundle.build(run, "H1", [], SECRETS) == bundle.build(run, "H1", [], SECRETS)
 
