@@ -53,6 +53,15 @@ def in_guest(lab: Lab, script: str) -> str:
     return done.stdout
 
 
+def say_on_console(lab: Lab, words: str) -> None:
+    """Have the guest's kernel say it, and wait until the node's log has it."""
+    in_guest(lab, f"echo '<4>{words}' >/dev/kmsg")
+    end = time.monotonic() + 20
+    while words not in lab("logs", "ksmbd").stdout:
+        assert time.monotonic() < end, f"{words!r} is not on the guest's console"
+        time.sleep(0.2)
+
+
 def in_order(functions: Sequence[str], wanted: Sequence[str]) -> bool:
     rest = iter(functions)
     return all(name in rest for name in wanted)
@@ -137,14 +146,20 @@ def test_tracing_is_off_after_ctrl_c(lab: Lab) -> None:
 
 
 def test_a_log_begins_at_a_packet(lab: Lab) -> None:
-    """The report's own words, pasted."""
-    plain = lab.json("run-scenarios", "H1", "--server", "samba")
+    """The report's own words, pasted. A line before the run and one after it are told apart."""
+    before, after = (f"e2e {word} {time.time_ns()}" for word in ("before", "after"))
+    say_on_console(lab, before)
+    plain = lab.json("run-scenarios", "H1", "--server", "ksmbd")
+    say_on_console(lab, after)
     folder = Path(plain["folder"])
-    rungs = json.loads((folder / "samba/H1/ladder.json").read_text())["rungs"]
+    rungs = json.loads((folder / "ksmbd/H1/ladder.json").read_text())["rungs"]
     frame = rungs[notifies(rungs)[-1]]["frame"]
-    place = f"{folder.name}/samba/H1:{frame}"
-    whole = lab("logs", "samba").stdout
-    since = lab("logs", "samba", "--since-pdu", place).stdout
-    assert len(since) <= len(whole)
-    refused = lab("logs", "samba", "--since-pdu", f"{folder.name}/samba/H1:99999", status=2)
+    place = f"{folder.name}/ksmbd/H1:{frame}"
+    whole = lab("logs", "ksmbd").stdout
+    since = lab("logs", "ksmbd", "--since-pdu", place).stdout
+    assert before in whole
+    assert before not in since
+    assert after in since
+    assert 0 < len(since) < len(whole)
+    refused = lab("logs", "ksmbd", "--since-pdu", f"{folder.name}/ksmbd/H1:99999", status=2)
     assert "frames: " in refused.stderr
