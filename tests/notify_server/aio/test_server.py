@@ -268,6 +268,7 @@ def test_slow_file_work_does_not_keep_notifies_waiting(
         reader.join(5)
 
 
+@pytest.mark.slow
 def test_with_inline_jobs_off_no_store_call_runs_on_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

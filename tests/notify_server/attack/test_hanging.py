@@ -41,6 +41,8 @@ from tests.notify_server.core.talk import (
 )
 from tests.notify_server.core.test_files import query_directory, query_info
 
+pytestmark = pytest.mark.slow
+
 
 class Stuck:
     """Calls of the stores in `root` that do not return before `release`, their locks held."""

@@ -44,6 +44,8 @@ from tests.notify_server.core.talk import (
     write_body,
 )
 
+pytestmark = pytest.mark.slow
+
 USERS = {"tester": "secret"}
 PASSWORD = "Correct-Horse-7"
 ENUM_DIR = 0x10C
