@@ -164,13 +164,14 @@ def latencies(beside: Beside, n: int, rounds: int) -> list[Figure]:
     """Both servers in turns, so that a noisy minute meets both."""
     found: list[Figure] = []
     floor = beside.run("py", "floor", "--n", str(n))["samples"]
+    how = "neither server writes a log line for it (smbd: log level 1, notify_server: warning)"
     for load, title in (("disk-latency", "change on disk"), ("smb-latency", "change over SMB")):
         samples: dict[str, list[float]] = {server: [] for server in SERVERS}
         for _ in range(rounds):
             for server in SERVERS:
                 samples[server] += beside.run(server, load, "--n", str(n // rounds))["samples"]
         pair = {
-            server: Figure(f"{title} → response, {server}", "µs", samples[server])
+            server: Figure(f"{title} → response, {server}", "µs", samples[server], None, how)
             for server in SERVERS
         }
         pair["py"].extra = _ratios(pair)
@@ -303,9 +304,42 @@ def sustained(beside: Beside, seconds: int) -> list[Figure]:
     ]  # fmt: skip
 
 
+LOG_LEVEL = "LAB_PY_LOG_LEVEL"
+
+
+@contextmanager
+def like_smbd() -> Iterator[None]:
+    """The lab with a py that, as smbd at its log level, writes no line for each change."""
+    before = os.environ.get(LOG_LEVEL)
+    os.environ[LOG_LEVEL] = "warning"
+    try:
+        lab("up")
+        yield
+    finally:
+        del os.environ[LOG_LEVEL]
+        if before is not None:
+            os.environ[LOG_LEVEL] = before
+        lab("up")
+
+
+def logged(beside: Beside, n: int) -> list[Figure]:
+    """What the lab's own log level costs: a line for each CHANGE_NOTIFY."""
+    samples = beside.run("py", "disk-latency", "--n", str(n))["samples"]
+    how = "at log level info, the lab's default"
+    return [Figure("change on disk → response, py, a log line each", "µs", samples, None, how)]
+
+
 def measure(n: int, seconds: int, directories: int) -> tuple[list[Figure], list[str]]:
     """All figures of the server, and what could not be measured; the lab must be up."""
     beside = Beside()
+    with like_smbd():
+        figures, failures = _measure(beside, n, seconds, directories)
+    return [*figures, *logged(beside, n)], failures
+
+
+def _measure(
+    beside: Beside, n: int, seconds: int, directories: int
+) -> tuple[list[Figure], list[str]]:
     stages: list[tuple[str, Callable[[], list[Figure]]]] = [
         ("latencies", lambda: latencies(beside, n, 8)),
         ("many watchers", lambda: fan_outs(beside, 15)),

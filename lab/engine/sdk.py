@@ -89,6 +89,9 @@ def container_info(raw: Mapping[str, Any]) -> ContainerInfo:
     )
 
 
+LAST_LINES = 2000  # of a log, more than a scenario makes at the usual levels
+
+
 class Engine:
     """One lab's containers, by node. Raises LabFailed with a remedy where no engine answers."""
 
@@ -159,9 +162,15 @@ class Engine:
         """
         container = self.inspect(node)["Id"]
         with explained(f"{node}: its log cannot be read"):
-            text: bytes = self._api.logs(
-                container, since=since, stream=False, timestamps=timestamps
-            )
+            if since is not None:
+                # The engine reads a log of some hours from its beginning, which takes it a tenth of
+                # a second; its end it finds from behind. All lines new: there may be more.
+                text: bytes = self._api.logs(
+                    container, since=since, stream=False, timestamps=timestamps, tail=LAST_LINES
+                )
+                if text.count(b"\n") < LAST_LINES:
+                    return text.decode(errors="replace")
+            text = self._api.logs(container, since=since, stream=False, timestamps=timestamps)
         return text.decode(errors="replace")
 
     def follow(self, node: str, since: float | None = None) -> Iterator[str]:

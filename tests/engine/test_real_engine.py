@@ -10,7 +10,7 @@ import pytest
 
 from lab.engine import labels
 from lab.engine.base import ensure_base, tag
-from lab.engine.sdk import Engine, Images
+from lab.engine.sdk import LAST_LINES, Engine, Images
 from lab.nodes.model import DeadlineExceeded, NodeError
 from lab.scenarios.pipe import PipeClosed
 from lab.settings import Settings
@@ -91,6 +91,17 @@ def test_a_conversation_ends_with_the_exit_code(engine: Engine) -> None:
 def test_the_log_is_cut_at_a_moment(engine: Engine) -> None:
     assert "started" in engine.logs("samba")
     assert engine.logs("samba", since=time.time() + 1) == ""
+
+
+def test_a_log_longer_than_what_is_read_from_behind_is_whole(engine: Engine) -> None:
+    began = time.time()
+    lines = 2 * LAST_LINES
+    engine.exec("samba", ["sh", "-c", f"seq {lines} >/proc/1/fd/1"])
+    deadline = time.monotonic() + 20
+    while (told := engine.logs("samba", since=began)).count("\n") < lines:
+        assert time.monotonic() < deadline, told[-200:]
+        time.sleep(0.1)
+    assert told.split() == [str(number + 1) for number in range(lines)]
 
 
 def test_a_container_that_ended_is_said_to_have(engine: Engine) -> None:
