@@ -84,8 +84,9 @@ def render(changes: Iterable[CellChange]) -> str:
         arrow = f"{change.before} -> {change.after}" if change.verdict_changed else change.before
         lines.append(f"{change.scenario} on {change.server}: {arrow}")
         difference = change.difference
-        if difference is not None and difference.rule is not None:
-            row = difference.rows[difference.first]
-            lines.append(f"    {diff.describe(row, difference)}")
+        if difference is None or difference.same:
+            continue
+        lines.append(f"    {diff.describe(difference.rows[difference.first], difference)}")
+        if difference.rule is not None:
             lines.append(f"    {difference.rule.section}: {difference.rule.says}")
     return "\n".join(lines or ["No difference."]) + "\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_a_changed_verdict_comes_first_and_changed_packets_are_told(
     text = compare.render(changes)
     assert "C2 on py: pass -> fail\nH1 on samba: fail\n" in text
     assert "MS-FSA 2.1.5.11.1" in text
+
+
+def test_a_difference_that_touches_no_rule_is_told_too(run_dir: Path, tmp_path: Path) -> None:
+    after = _copy(run_dir, tmp_path)
+    shutil.copy(run_dir / "py/H1/ladder.json", after / "samba/H1/ladder.json")
+    (change,) = compare.between_runs(run_dir, after)
+    assert change.difference is not None
+    ruled = compare.render([change]).splitlines()
+    bare = replace(change, difference=replace(change.difference, rule=None))
+    assert compare.render([bare]).splitlines() == ruled[:2]
 
 
 def test_a_cell_that_only_one_run_has_is_absent_in_the_other(run_dir: Path, tmp_path: Path) -> None:
