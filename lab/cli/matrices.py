@@ -28,6 +28,10 @@ def chosen_servers(given: Sequence[str], every: bool, embedded: bool = False) ->
             "--embedded runs notify_server alone; it goes with neither --server nor --all",
             "lab run-scenarios --embedded, or lab run-scenarios --server py",
         )
+    if every and words:
+        raise UsageError(
+            f"--all means every server, and --server {','.join(words)} means not", "leave one out"
+        )
     return [name for name in servers if every or name in words]
 
 

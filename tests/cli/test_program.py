@@ -115,6 +115,13 @@ def test_embedded_goes_with_no_server(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--embedded runs notify_server alone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["run-scenarios", "run-torture"])
+def test_all_goes_with_no_server(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ran all of them, those left out too."""
+    assert run(command, "--all", "--server", "py,ksmbd") == 2
+    assert "--server py,ksmbd" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "near"), [(["C99"], "C1"), (["--server", "samba,smbd"], "did you mean 'ksmbd'?")]
 )

@@ -119,6 +119,9 @@ def test_archives_can_follow_one_another(files: dict[str, bytes]) -> None:
     assert archive.to_bytes() == packed, "ending an archive must not change it"
 
 
+PVH_KERNEL = b"\x7fELF" + struct.pack("<III4s", 4, 8, 18, b"Xen\0") + bytes(100)
+
+
 def bzimage(payload: bytes) -> bytes:
     image = bytearray(1024)
     image[0x1F1] = 1
@@ -181,8 +184,13 @@ def test_the_boot_probe_has_neither_disk_nor_network() -> None:
 
 def test_a_gzipped_kernel_is_unpacked_whole() -> None:
     """gzip's stream ends with the size; of other formats it is appended."""
-    kernel = b"\x7fELF" + struct.pack("<III4s", 4, 8, 18, b"Xen\0") + bytes(100)
-    assert vmlinux.extract(bzimage(gzip.compress(kernel))) == kernel
+    assert vmlinux.extract(bzimage(gzip.compress(PVH_KERNEL))) == PVH_KERNEL
+
+
+def test_a_kernel_with_kasan_is_booted_as_the_bzimage_that_it_came_in() -> None:
+    """Its PVH entry resets the machine, without a word on the console."""
+    sanitized = PVH_KERNEL + b"KernelAddressSanitizer initialized (%s)\n\0"
+    assert vmlinux.extract(bzimage(gzip.compress(sanitized))) is None
 
 
 def test_debug_classes_reach_the_module_one_by_one(tmp_path: Path) -> None:
