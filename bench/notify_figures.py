@@ -180,24 +180,34 @@ def latencies(beside: Beside, n: int, rounds: int) -> list[Figure]:
     return found
 
 
-def fan_outs(beside: Beside, n: int) -> list[Figure]:
-    """The last watcher's delay; smbd at up to 200 (a process each), py at up to 2,000.
+# (server, watchers, watches on each connection)
+FAN_OUTS = (
+    *((server, 1, 1) for server in ("samba", "py")),
+    *((server, 200, each) for each in (1, 10, 100) for server in ("samba", "py")),
+    *((server, 2000, each) for each in (1, 10) for server in ("samba", "py")),
+    ("py", 2000, 100),
+)
 
+
+def fan_outs(beside: Beside, n: int) -> list[Figure]:
+    """The last watcher's delay, each on a connection of its own or several on one.
+
+    At 200, py is held against smbd in the same shape; at 2,000, against smbd at 200 with a
+    connection each.
     The floor is what 2,000 system calls cost: a loop that sends as many bytes to as many sockets.
     """
     found = {}
-    for server, watchers in (
-        ("samba", 1), ("py", 1), ("samba", 200), ("py", 200), ("py", 2000),
-    ):  # fmt: skip
-        words = ("--n", str(n), "--watchers", str(watchers))
-        title = f"last of {watchers:,} watchers, {server}"
-        found[server, watchers] = Figure(
-            title, "ms", beside.run(server, "fan-out", *words)["samples"]
+    for server, watchers, each in FAN_OUTS:
+        words = ("--n", str(n), "--watchers", str(watchers), "--per-connection", str(each))
+        shape = f"{watchers:,} watchers, {each} a connection"
+        found[server, watchers, each] = Figure(
+            f"last of {shape}, {server}", "ms", beside.run(server, "fan-out", *words)["samples"]
         )
-    smbd = found["samba", 200]
-    for watchers in (200, 2000):
-        found["py", watchers].bar = round(smbd.median, 3)
-        found["py", watchers].how = "held against smbd's median at 200"
+    for (server, watchers, each), figure in found.items():
+        if server == "py" and watchers > 1:
+            alike = each if watchers == 200 else 1
+            figure.bar = round(found["samba", 200, alike].median, 3)
+            figure.how = f"held against smbd's median at 200, {alike} a connection"
     bare = [
         sample / 1000
         for sample in beside.run("py", "floor", "--n", str(n), "--watchers", "2000")["samples"]

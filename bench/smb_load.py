@@ -23,6 +23,12 @@ FILE_OPEN, FILE_CREATE = 1, 2
 DIRECTORY_FILE, DELETE_ON_CLOSE = 0x1, 0x1000
 WATCH_TREE = 1
 STATUS = struct.Struct("<I")
+WHOLE = socket.MSG_WAITALL
+# One for all: a new buffer for each system call would cost more than the call.
+_BUFFER = bytearray(1 << 18)
+_ROOM = memoryview(_BUFFER)
+_LENGTH_AND_STATUS = struct.Struct(">I8x4s")  # the frame's length, and the status behind it
+_HEAD = _LENGTH_AND_STATUS.size
 
 
 class LoadError(Exception):
@@ -106,12 +112,25 @@ class Client:
             raise LoadError(f"expected {wanted.name}, got 0x{status:08X}")
         return reply
 
-    def expect_at_once(self, wanted: NtStatus) -> None:
-        """The one response that is there, in one system call: for loads that take thousands."""
-        data = self.socket.recv(65536)
-        (status,) = STATUS.unpack_from(data, 4 + 8)
-        if status != wanted or len(data) != 4 + int.from_bytes(data[:4], "big"):
-            raise LoadError(f"expected one {wanted.name}, got 0x{status:08X}, {len(data)} bytes")
+    def expect_what_is_there(self, wanted: NtStatus) -> int:
+        """How many responses came with one system call: for loads that take thousands."""
+        expected = STATUS.pack(wanted)
+        filled = self.socket.recv_into(_ROOM[: len(_BUFFER) // 2])  # room for the rest of a frame
+        if not filled:
+            raise LoadError("the server closed the connection")
+        position = count = 0
+        while position < filled:
+            if filled - position < _HEAD:
+                filled += self.socket.recv_into(_ROOM[filled:], position + _HEAD - filled, WHOLE)
+            length, status = _LENGTH_AND_STATUS.unpack_from(_BUFFER, position)
+            position += 4 + length
+            if position > filled:
+                filled += self.socket.recv_into(_ROOM[filled:], position - filled, WHOLE)
+            if status != expected:
+                got = STATUS.unpack(status)[0]
+                raise LoadError(f"expected {wanted.name}, got 0x{got:08X}")
+            count += 1
+        return count
 
     # -- what the loads do ----------------------------------------------------------------------
 
