@@ -111,7 +111,9 @@ def build(
             code = work(lab, tag, "build_smbd", ["/request.json"], mounts, listener)
         finally:
             listener.close()
-        shown = str(taken or max(unpacked.glob("samba_*"), default=unpacked))
+        # Debian's tarball lies beside what was unpacked of it.
+        folders = (path for path in unpacked.glob("samba_*") if path.is_dir())
+        shown = str(taken or max(folders, default=unpacked))
         if code != 0 or not listener.result:
             failure = listener.failure or {"text": f"the build ended with exit code {code}"}
             raise explain_failure(f"{source.words} was not built", failure, listener.log, shown)

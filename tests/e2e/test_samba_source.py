@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,17 +121,55 @@ def h1(samba: Lab, built: dict[str, Any]) -> list[dict[str, Any]]:
     return traced(samba, "H1")
 
 
+def unpacked(lab: Lab) -> Path:
+    """Debian's source, as a build unpacked it."""
+    (folder,) = (path for path in (lab.root / ".lab/samba/debian").iterdir() if path.is_dir())
+    return folder
+
+
+def copy_of_debians(lab: Lab, to: Path) -> Path:
+    """Debian's source as a tree of the user's."""
+    return Path(shutil.copytree(unpacked(lab), to, symlinks=True))
+
+
+def carry_build_over(lab: Lab, source: Source) -> None:
+    """The build of Debian's source as that of an equal one, so that not all is compiled again."""
+    trees = lab.root / ".lab/samba"
+    own = trees / source.key(SUITE)
+    shutil.copytree(trees / Source().key(SUITE), own, symlinks=True)
+
+
+def test_a_git_reference_is_built_and_the_next_one_incrementally(
+    samba: Lab, built: dict[str, Any], tmp_path: Path
+) -> None:
+    repository = copy_of_debians(samba, tmp_path / "samba.git")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(repository)]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    subprocess.run([*git, "add", "--all", "--force"], check=True)
+    subprocess.run([*git, "commit", "-qm", "as Debian has it"], check=True)
+    subprocess.run([*git, "tag", "debian"], check=True)
+    carry_build_over(samba, Source(url=str(repository), ref="debian"))
+    where = f"git:{repository}"
+    first = samba.json("samba", "build", "--src", f"{where}@debian", timeout=HOURS)
+    assert first["built"]["source"] == f"{where}@debian"
+    assert first["installed"]["version"] == built["built"]["version"]
+
+    with (repository / NOTIFY_C).open("a") as file:
+        file.write("\nint lab_was_here(void);\nint lab_was_here(void) { return 1; }\n")
+    subprocess.run([*git, "commit", "-qam", "one function more"], check=True)
+    second = samba.json("samba", "build", "--src", f"{where}@main", timeout=HOURS)
+    replaced = second["installed"]["replaced"]
+    assert 0 < len(replaced) <= 3, replaced
+    failed = samba("samba", "build", "--src", f"{where}@no-such", status=3, timeout=600)
+    assert "no-such" in failed.stderr
+
+
 def test_a_changed_file_is_relinked_and_alone_replaced(
     samba: Lab, built: dict[str, Any], tmp_path: Path
 ) -> None:
-    source = tmp_path / "samba"
-    (unpacked,) = (samba.root / ".lab/samba/debian").glob("samba_*")
-    shutil.copytree(unpacked, source, symlinks=True)
+    source = copy_of_debians(samba, tmp_path / "samba")
     before = (source / NOTIFY_C).stat()
-    # The tree of that source, carried over, so that not all of it is compiled again.
-    trees = samba.root / ".lab/samba"
-    mine = trees / Source(folder=source.resolve()).key(SUITE)
-    shutil.copytree(trees / Source().key(SUITE), mine, symlinks=True)
+    carry_build_over(samba, Source(folder=source.resolve()))
     first = samba.json("samba", "build", "--src", str(source), timeout=HOURS)
     assert first["installed"]["version"] == built["built"]["version"]
     with (source / NOTIFY_C).open("a") as file:
@@ -167,7 +206,8 @@ def test_a_compilers_error_names_the_users_file_and_the_old_smbd_goes_on(
     before = smbd_version(samba)
     words = ["samba", "build", "--src", "debian-source", "--patch", str(wrong)]
     failed = samba(*words, status=3, timeout=HOURS)
-    assert re.search(rf"{NOTIFY_C}:2:\d+: error: .stauts. undeclared", failed.stderr)
+    named = re.escape(str(unpacked(samba) / NOTIFY_C))
+    assert re.search(rf"{named}:2:\d+: error: .stauts. undeclared", failed.stderr)
     assert smbd_version(samba) == before
     samba("run-scenarios", "A1", "--server", "samba", timeout=300)
 
