@@ -12,79 +12,31 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.harness import Lab, node_container
+from tests.e2e.ksmbd_source import Tree, build_and_reload, fetched, running_module
 
-NOTIFY = re.compile(r"^int smb2_notify\(.*?^}", re.MULTILINE | re.DOTALL)
 SCENARIOS = ("A1", "C1")
-
-
-@dataclass
-class Tree:
-    """Debian's source of ksmbd, and the one file of it that the tests edit."""
-
-    root: Path
-    original: str
-
-    @property
-    def file(self) -> Path:
-        return self.root / "fs/smb/server/smb2pdu.c"
-
-    def answer(self, status: str) -> None:
-        """Let CHANGE_NOTIFY be answered with another status; saved as editors do, by renaming."""
-
-        def changed(match: re.Match[str]) -> str:
-            return match[0].replace("STATUS_NOT_IMPLEMENTED", status)
-
-        self.write(NOTIFY.sub(changed, self.original))
-
-    def write(self, text: str) -> None:
-        assert text != self.original
-        self._replace(text)
-
-    def restore(self) -> None:
-        self._replace(self.original)
-
-    def _replace(self, text: str) -> None:
-        new = self.file.with_name("4913.tmp")
-        new.write_text(text)
-        new.replace(self.file)
 
 
 @pytest.fixture(scope="module")
 def tree(lab: Lab) -> Iterator[Tree]:
     """The source that `lab ksmbd build` fetches; afterwards the guest has its own module again."""
-    built = lab.json("ksmbd", "build", timeout=1200)
-    root = Path(built["source"])
-    tree = Tree(root, (root / "fs/smb/server/smb2pdu.c").read_text())
+    tree = fetched(lab)
     yield tree
     tree.restore()
     lab("ksmbd", "reload", "--original")
 
 
 @pytest.fixture
-def pristine(lab: Lab, tree: Tree) -> Iterator[Tree]:
+def pristine(tree: Tree) -> Iterator[Tree]:
     """The tree as Debian has it; whatever a test changed is undone."""
     yield tree
     tree.restore()
-
-
-def build_and_reload(lab: Lab) -> Any:
-    built = lab.json("ksmbd", "build", timeout=600)
-    reloaded = lab.json("ksmbd", "reload")
-    assert reloaded["identity"] == built["build_id"]
-    return reloaded
-
-
-def running_module(lab: Lab) -> str:
-    (node,) = (n for n in lab.json("status")["nodes"] if n["name"] == "ksmbd")
-    assert node["healthy"]
-    return str(node["versions"]["ksmbd_build_id"])
 
 
 def verdicts(matrix: Any, server: str) -> dict[str, tuple[str, str]]:
@@ -223,9 +175,7 @@ def test_gdb_stops_in_a_function_of_the_module_and_the_guest_runs_on(lab: Lab, t
 def test_the_gate_fails_for_a_commit_that_breaks_a_scenario(lab: Lab, pristine: Tree) -> None:
     """Beside the node that runs, a guest for the commit, which is gone afterwards."""
     pristine.answer("STATUS_INVALID_PARAMETER")
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(pristine.root)]
-    subprocess.run([*git, "commit", "-qam", "ksmbd: break it"], check=True)
-    try:
+    with pristine.committed("ksmbd: break it"):
         pristine.restore()
         build_and_reload(lab)  # the base
         told = lab.json(
@@ -233,8 +183,6 @@ def test_the_gate_fails_for_a_commit_that_breaks_a_scenario(lab: Lab, pristine: 
             *("--src", str(pristine.root), "--repeat", "2"),
             status=1,
         )
-    finally:
-        subprocess.run([*git, "reset", "-q", "--soft", "HEAD~1"], check=True)
     (verdict,) = told["verdicts"]
     assert '("ksmbd: break it")' in told["first_bad"]
     (failure,) = verdict["new_failures"]
