@@ -30,7 +30,7 @@ Run = Callable[[Sequence[str]], str]
 
 @dataclass(frozen=True)
 class Place:
-    """An address as binutils wants it: relative to its section."""
+    """An address as binutils wants it: in a module relative to its section, in a kernel whole."""
 
     section: str
     address: int
@@ -57,11 +57,15 @@ def lines_of(binary: str, frames: Sequence[Frame], run: Run) -> dict[Frame, str]
         if frame.function in table
     }
     found: dict[Frame, str] = {}
+    # A module is not linked: each of its sections begins at 0. A kernel is, and addr2line, told a
+    # section, would add where that begins once more.
+    relative = any(frame.module for frame in frames)
     for section in sorted({place.section for place in places.values()}):
         asked = [frame for frame, place in places.items() if place.section == section]
         addresses = [f"{places[frame].address - 1:#x}" for frame in asked]
-        argv = ["addr2line", "--addresses", "--functions", "--inlines"]
-        answer = run([*argv, f"--section={section}", f"--exe={binary}", *addresses])
+        argv = ["addr2line", "--addresses", "--functions", "--inlines", f"--exe={binary}"]
+        argv += [f"--section={section}"] if relative else []
+        answer = run([*argv, *addresses])
         found.update(zip(asked, _answers(answer), strict=False))
     return {frame: line for frame, line in found.items() if line}
 

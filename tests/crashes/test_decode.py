@@ -57,6 +57,22 @@ def test_the_call_is_asked_for_and_what_was_inlined_is_told() -> None:
     }
 
 
+def test_a_kernels_addresses_are_whole_and_are_not_counted_from_a_section() -> None:
+    """As binutils 2.44 answers for the debug flavour's vmlinux; with --section it knows nothing."""
+    listing = "ffffffff8180ff20 l     F .text\t0000000000000084 write_sysrq_trigger"
+    known = "0xffffffff8180ff8c\nwrite_sysrq_trigger\n/linux/drivers/tty/sysrq.c:1182\n"
+    unknown = "0xffffffff8180ff8c\n??\n??:0\n"
+
+    def run(argv: Sequence[str]) -> str:
+        if argv[0] == "objdump":
+            return listing
+        assert argv[-1] == "0xffffffff8180ff8c"
+        return unknown if any(word.startswith("--section") for word in argv) else known
+
+    frame = Frame("write_sysrq_trigger", 0x6D, "")
+    assert decode.lines_of("vmlinux", [frame], run) == {frame: "drivers/tty/sysrq.c:1182"}
+
+
 def test_lines_stand_beside_their_frames() -> None:
     (crash,) = find_crashes(recorded("list"))
     frame = Frame("lab_list", 0x8C, "lab_crash")
