@@ -50,6 +50,7 @@ KERNEL_ARGUMENTS = (
     "oops=panic",
     "softlockup_panic=1",
     "sysctl.kernel.hung_task_panic=1",
+    "sysctl.vm.panic_on_oom=1",  # else ksmbd-tools may be whom the kernel kills, in silence
     "sysctl.kernel.hung_task_timeout_secs=60",
     "mitigations=off",
     "nokaslr",

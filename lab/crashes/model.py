@@ -28,6 +28,7 @@ class Kind(StrEnum):
     SOFT_LOCKUP = "soft lockup"
     RCU_STALL = "rcu stall"
     MEMORY = "memory"  # the allocator's own checks
+    OUT_OF_MEMORY = "out of memory"  # and whom the kernel killed for it
     LEAK = "leak"
     PANIC = "panic"
 

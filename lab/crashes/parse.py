@@ -49,16 +49,19 @@ _STARTS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (Kind.OOPS, re.compile(r"Oops: (?P<what>[\w ]+?)(?:: |$)")),
     (Kind.OOPS, re.compile(r"(?P<what>stack segment|divide error|double fault|int3): \d{4} \[#")),
     (Kind.MEMORY, re.compile(r"BUG:? (?P<what>Bad \w+ \w+|[\w-]+ \(.*\): .*)")),
+    (Kind.OUT_OF_MEMORY, re.compile(r"(?P<what>\S+) invoked oom-killer: ")),
     (Kind.PANIC, re.compile(r"Kernel panic - not syncing: (?P<what>.*)")),
 )
 # Panics that carry out what another report decided.
 _CONSEQUENCE = re.compile(
     r"Fatal exception|softlockup: hung tasks|hung_task: blocked tasks|RCU Stall|panic_on_\w+ set"
-    r"|KASAN: panic_on_warn|UBSAN: panic_on_warn|Hard LOCKUP"
+    r"|KASAN: panic_on_warn|UBSAN: panic_on_warn|Hard LOCKUP|System is deadlocked on memory"
+    r"|panic_on_oom is enabled"
 )
 _CUT_HERE = "------------[ cut here ]------------"
 _BANNER = re.compile(r"={20,}$")
 _END = re.compile(r"---\[ end (?:trace|Kernel panic)")
+_KILLED = re.compile(r"Out of memory: Killed process \d+ \((?P<program>.*?)\)")
 _STACK_END = re.compile(r"^ ?</(?:TASK|IRQ|NMI|SOFTIRQ)>$")
 _FRAME = re.compile(
     r"^\s*(?P<maybe>\? )?(?:RIP: 0010:)?(?P<function>[A-Za-z_][\w.]*)\+(?P<offset>0x[0-9a-f]+)"
@@ -118,6 +121,8 @@ class _Report:
 
     def _frames(self) -> tuple[Frame, ...]:
         """Those of the stack in which it happened: the first with an address of the fault."""
+        if self.kind is Kind.OUT_OF_MEMORY:
+            return ()  # who asked last is not who took it
         stacks = [stack for stack in self.stacks if stack.frames]
         faulted = [stack for stack in stacks if stack.faulted]
         return tuple((faulted or stacks or [_Stack()])[0].frames)
@@ -126,15 +131,19 @@ class _Report:
         where = crash.culprits[0].name if crash.culprits else ""
         words = _TITLES.get(self.kind, "{}").format(folded(self.what))
         place = f" in {where}" if where else ""
-        return f"{words}{place}" + (f": {folded(self.message)}" if self.message else "")
+        message = self.message
+        if self.kind is Kind.OUT_OF_MEMORY and not message:
+            message = f"{self.what} asked for more"
+        return f"{words}{place}" + (f": {folded(message)}" if message else "")
 
 
 # Reports that the kernel itself marks the end of.
-_MARKED = {Kind.OOPS, Kind.BUG, Kind.WARNING, Kind.KASAN, Kind.UBSAN}
+_MARKED = {Kind.OOPS, Kind.BUG, Kind.WARNING, Kind.KASAN, Kind.UBSAN, Kind.OUT_OF_MEMORY}
 _TITLES = {
     Kind.WARNING: "WARNING at {}",
     Kind.HUNG_TASK: "hung task {}",
     Kind.PANIC: "panic: {}",
+    Kind.OUT_OF_MEMORY: "out of memory",
 }
 
 
@@ -206,6 +215,8 @@ def _add(current: _Report, text: str) -> None:
     current.lines.append(text)
     if _END.match(text) or (current.kind is Kind.KASAN and _BANNER.match(text)):
         current.closed = True
+    elif killed := _KILLED.match(text):
+        current.message, current.closed = f"{killed['program']} was killed", True
     elif text.startswith("RIP: 0010:"):
         _take_fault(current, text)
     elif text.startswith("Call Trace:"):

@@ -115,7 +115,8 @@ def replace(lab: Lab, name: str) -> None:
     """A new guest, which answers a NEGOTIATE when this returns; GuestFailed if it does not."""
     lab.engine.restart(name)
     began = container_info(lab.engine.inspect(name)).started_at
-    deadline = time.monotonic() + GUEST_DEADLINE_S[lab.accelerator]
+    slowness = lab.settings.slowness_of(name)
+    deadline = time.monotonic() + GUEST_DEADLINE_S[lab.accelerator] * slowness
     look_at = time.monotonic() + _LOOK_AT_CONSOLE_S
     while not answers(lab, name):
         now = time.monotonic()

@@ -38,6 +38,10 @@ ENOUGH_RESTARTS = 4  # by the engine, after which waiting for a container is in 
 _PANIC = re.compile(
     r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: |LAB guest ended: ).*$", re.MULTILINE
 )
+_LACKS_MEMORY = re.compile(
+    r"Out of memory: |invoked oom-killer|System is deadlocked on memory|Initramfs unpacking failed"
+)
+_MUTE_RESET = re.compile(r"(?:\s*LAB guest ended: RESET .*\n?)+")
 
 
 class _Stopped(Exception):
@@ -70,6 +74,20 @@ def panic_line(console: str) -> str:
     """The first line that tells of a crash of the guest's kernel; "" if there is none."""
     found = _PANIC.search(console)
     return found.group(0).strip() if found else ""
+
+
+def remedy_for_end(name: str, console: str, memory_mib: int) -> str:
+    """What to do about a guest that ended while it booted, by what its console says."""
+    section = name.replace("ksmbd@", "flavours.")
+    more = f"give it more than {memory_mib} MiB: memory under [{section}] in lab.toml"
+    if _LACKS_MEMORY.search(console):
+        return more
+    shown = f"lab logs {name} shows its console"
+    if _MUTE_RESET.fullmatch(console):
+        return (
+            f"its kernel said nothing: it is not made for a guest, or has too little memory; {more}"
+        )
+    return shown
 
 
 class Waiter:
@@ -163,9 +181,9 @@ class Waiter:
             say(f"  | {line}")
         say("a new guest takes its place")
         self._replaced.append(name)
-        self._started_at[name] = time.time()
         if not self._restarted_by_engine(name):
             self._lab.engine.restart(name)
+        self._started_at[name] = time.time()  # what the old guest said to its end is before that
 
     def _restarted_by_engine(self, name: str) -> bool:
         """Whether the engine has made a new guest already, because the old one had ended."""
@@ -212,10 +230,13 @@ class Waiter:
             raise self._failure(name, f"ended with exit code {info.exit_code}")
         if not is_ksmbd(name) and info.restart_count >= ENOUGH_RESTARTS:
             raise self._failure(name, f"ends again and again, with exit code {info.exit_code}")
-        if is_ksmbd(name) and name not in self._replaced:
-            panic = panic_line(self._lab.engine.logs(name, since=self._started_at[name]))
-            if panic:
-                raise NotAnswering(f"the {name} guest crashed: {panic}")
+        if is_ksmbd(name):
+            console = self._lab.engine.logs(name, since=self._started_at[name])
+            if panic := panic_line(console):
+                raise NotAnswering(
+                    f"the {name} guest crashed: {panic}",
+                    remedy_for_end(name, console, self._lab.settings.ksmbd_of(name).memory),
+                )
 
     def _failure(self, name: str, what: str) -> NotAnswering:
         if is_ksmbd(name):

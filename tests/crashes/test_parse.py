@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from lab import verdicts
 from lab.crashes.model import Crash, Frame, Kind, is_machinery
 from lab.crashes.parse import find_crashes, folded, is_open
 
@@ -211,3 +213,40 @@ def test_kasan_and_ubsan_of_the_debug_kernel() -> None:
         (Kind.KASAN, "KASAN: global-out-of-bounds in lab_index"),
         (Kind.UBSAN, "UBSAN: shift-out-of-bounds in /k/mod-debug/lab_crash.c:145 in lab_shift"),
     ]
+
+
+def test_whom_the_kernel_kills_for_memory_is_named_and_no_function_is_blamed() -> None:
+    """dd filled a tmpfs; the manager of ksmbd-tools went first, its worker next."""
+    manager, worker = find_crashes(recorded("oom"))
+    assert (manager.kind, manager.fatal) == (Kind.OUT_OF_MEMORY, False)
+    assert manager.title == "out of memory: ksmbd.mountd was killed"
+    assert manager.fingerprint == worker.fingerprint == f"out of memory: {manager.title}"
+    assert "Tasks state (memory values in pages)" in manager.text
+    assert manager.complete
+    assert not is_open(recorded("oom"))
+
+
+def test_a_report_of_lacking_memory_is_open_until_somebody_was_killed() -> None:
+    console = recorded("oom")
+    assert is_open(console[: console.index("Out of memory: Killed")])
+
+
+def test_nobody_left_to_kill_is_the_end() -> None:
+    console = recorded("oom")
+    console = console[: console.index("[ 1380.886571] Out of memory: Killed")]
+    console += (
+        "[ 1380.886571] Out of memory and no killable processes...\n"
+        "[ 1380.886572] Kernel panic - not syncing: System is deadlocked on memory\n"
+        "LAB guest ended: PANIC after 3.0 s\n"
+    )
+    crash = only(console)
+    assert (crash.kind, crash.fatal) == (Kind.OUT_OF_MEMORY, True)
+    assert crash.title == "out of memory: dd asked for more"
+
+
+def test_the_schema_has_every_kind() -> None:
+    schema = (Path(verdicts.__file__).parent / "matrix.schema.json").read_text()
+    lists = re.findall(r'"enum": (\[[^]]*"oops"[^]]*\])', schema)
+    assert lists
+    for each in lists:
+        assert set(json.loads(each)) == set(Kind)

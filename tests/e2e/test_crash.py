@@ -40,6 +40,16 @@ def test_a_panic_is_a_finding_and_the_next_scenario_has_a_new_guest(lab: Lab) ->
     assert not (folder / "ksmbd/X2/crash.txt").exists()
 
 
+def test_a_guest_out_of_memory_is_a_finding_too(lab: Lab) -> None:
+    cells, folder = run(lab, "memory.py", status=1)
+    assert cells["X1"]["verdict"] == "server crash", cells["X1"]
+    (crash,) = cells["X1"]["crashes"]
+    assert (crash["kind"], crash["fatal"]) == ("out of memory", True)
+    assert "out of memory: cat asked for more" in cells["X1"]["reason"]
+    assert "Mem-Info:" in (folder / "ksmbd/X1/crash.txt").read_text()
+    assert (cells["X2"]["verdict"], cells["X2"]["crashes"]) == ("pass", [])
+
+
 def test_the_kernel_of_today_closes_and_opens_again(lab: Lab) -> None:
     cells, _ = run(lab, "close.py", status=0)
     assert [cell["verdict"] for cell in cells.values()] == ["pass", "pass"], cells

@@ -150,6 +150,25 @@ def test_a_crash_is_found_on_the_console() -> None:
     assert waiting.panic_line("booting\nLAB READY\n") == ""
 
 
+@pytest.mark.parametrize(
+    ("console", "said"),
+    [
+        (
+            "LAB guest ended: RESET after 0.4 s\nLAB guest ended: RESET after 0.2 s\n",
+            "said nothing",
+        ),
+        (
+            "[  3.1] Kernel panic - not syncing: System is deadlocked on memory\n",
+            "more than 128 MiB",
+        ),
+        ("[  1.0] Initramfs unpacking failed: write error\n", "memory under [flavours.debug]"),
+        ("[  3.1] Kernel panic - not syncing: sysrq triggered crash\n", "lab logs ksmbd@debug"),
+    ],
+)
+def test_the_end_of_a_guest_that_boots_has_a_remedy(console: str, said: str) -> None:
+    assert said in waiting.remedy_for_end("ksmbd@debug", console, 128)
+
+
 def test_the_last_lines_leave_out_blank_ones() -> None:
     assert waiting.last_lines("a\r\n\r\nb\r\nc\r\n", 2) == ["b", "c"]
 
@@ -276,6 +295,8 @@ class TestWaiting:
             if node == "ksmbd":
                 asked.append(node)
                 info.restart_count = 1
+                if len(asked) > 1:
+                    engine.console = ""  # what there is since the second guest
                 if len(asked) < 5:
                     raise ProbeError("no answer")
 
@@ -289,6 +310,17 @@ class TestWaiting:
         with pytest.raises(waiting.NotAnswering, match="the ksmbd guest does not answer"):
             Waits(monkeypatch, engine, silent("ksmbd")).waiter.wait()
         assert engine.restarted == ["ksmbd"]
+
+    def test_a_second_guest_that_crashes_is_a_failure_before_its_deadline(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        engine = FakeContainers(console="LAB guest ended: RESET after 0.3 s\n")
+        waits = Waits(monkeypatch, engine, silent("ksmbd"))
+        monkeypatch.setattr(waits.waiter, "_guest_deadline_s", 60.0)
+        with pytest.raises(waiting.NotAnswering, match="the ksmbd guest crashed: ") as failed:
+            waits.waiter.wait()
+        assert engine.restarted == ["ksmbd"]
+        assert "more than 256 MiB: memory under [ksmbd]" in failed.value.remedy
 
     def test_when_one_node_fails_the_others_are_not_waited_for_nor_restarted(
         self, monkeypatch: pytest.MonkeyPatch
