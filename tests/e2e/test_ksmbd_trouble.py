@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.harness import Lab
 from tests.e2e.ksmbd_source import SMB2PDU, Tree, build_and_reload, fetched, running_module
 
+TOOLS = Path(__file__).parent / "ksmbd_tools"
 MAIN = "fs/smb/server/server.c"
 EXIT = "static void __exit ksmbd_server_exit(void)\n{\n"
 ANSWER = "\tsmb2_set_err_rsp(work);\n\trsp->hdr.Status = STATUS_NOT_IMPLEMENTED;\n"
@@ -94,3 +95,14 @@ def test_a_commit_that_crashes_the_kernel_closes_the_gate(lab: Lab, tree: Tree) 
     assert re.match(r"kernel BUG at \S*smb2pdu\.c:\d+ in smb2_notify", crash), crash
     assert crash.endswith("in A1")
     running_module(lab)  # the base's guest was never touched
+
+
+def test_tools_that_do_not_serve_give_way_to_those_of_before(lab: Lab, module: Tree) -> None:
+    failed = lab("ksmbd", "tools", "--src", str(TOOLS), status=3, timeout=900)
+    said = failed.stderr
+    assert "autogen.sh" not in said, "it is built as ksmbd-tools are"
+    assert "the guest does not serve with this program; the one before goes back" in said
+    assert not (lab.root / ".lab/flavours/ksmbd/override/sbin/ksmbd.tools").exists()
+    assert not (TOOLS / "configure").exists(), "the source is only read"
+    running_module(lab)
+    lab("run-scenarios", "A1", "--server", "ksmbd", "--no-capture")

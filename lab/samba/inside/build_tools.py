@@ -38,9 +38,9 @@ def options(tree: Path) -> list[str]:
     return [option for option in CONFIGURE if krb5 or option != "--disable-krb5"]
 
 
-def main(argv: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Build; the last thing told is the result."""
-    request = json.loads(Path(argv[0]).read_text())
+    request = json.loads(Path(arguments[0]).read_text())
     tree = Path(request["tree"])
     began = time.monotonic()
     try:
@@ -48,10 +48,13 @@ def main(argv: list[str]) -> int:
         copy(Path(request["source"]), tree, LEAVE_OUT, MARKS)
         if not (tree / "Makefile").exists():
             tell("phase", name="configure")
-            for step in (["sh", "./autogen.sh"], ["./configure", *options(tree)]):
-                print("$", *step, flush=True)
-                if run(step, tree, os.environ) != 0:
-                    tell("failed", phase="configure", text=f"{step[0]} failed")
+            # What configure knows can be asked once autogen.sh has made it.
+            steps = (lambda: ["sh", "./autogen.sh"], lambda: ["./configure", *options(tree)])
+            for step in steps:
+                argv = step()
+                print("$", *argv, flush=True)
+                if run(argv, tree, os.environ) != 0:
+                    tell("failed", phase="configure", text=f"{' '.join(argv)} failed")
                     return 1
         tell("phase", name="make")
         if run(["make", f"-j{request['jobs']}"], tree, os.environ) != 0:

@@ -1,0 +1,1 @@
+#define KSMBD_TOOLS_VERSION "0.0-lab"

@@ -1,0 +1,1 @@
+int mountd_main(void) { return 1; }
