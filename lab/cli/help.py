@@ -64,14 +64,17 @@ def _command(command: Command) -> str:
 
 
 def _usage(command: Command) -> list[str]:
-    """The usage, wrapped between its words: `[--since WHEN]` is one."""
+    """The usage, wrapped between its words (`[--since WHEN]` is one) and after a `|`."""
     lead = f"usage: lab {command.typed} "
     words = re.findall(r"\[[^]]*\]|\S+", f"usage: {command.usage}"[len(lead) :])
     lines = [lead.rstrip()]
     for word in words:
-        if len(lines[-1]) + 1 + len(word) > WIDTH:
-            lines.append(" " * (len(lead) - 1))
-        lines[-1] += f" {word}"
+        for number, piece in enumerate(re.findall(r"[^|]+\|?", word)):
+            space = "" if number else " "
+            if len(lines[-1]) + len(space) + len(piece) > WIDTH:
+                lines.append(" " * (len(lead) - 1))
+                space = " "
+            lines[-1] += f"{space}{piece}"
     return lines
 
 

@@ -18,17 +18,6 @@ from lab.cli.registry import REGISTRY
 COMMANDS = LabProgram().commands
 
 
-@pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty lab, where nothing has ever run."""
-    (tmp_path / "templates").mkdir()
-    (tmp_path / "docker-compose.yml").touch()
-    for name in [name for name in os.environ if name.startswith("LAB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("LAB_ROOT", str(tmp_path))
-    return tmp_path
-
-
 def run(*words: str) -> int:
     return main(["lab", *words])
 
@@ -52,6 +41,17 @@ def test_every_command_has_help_with_examples(
     assert all(line in said for line, _ in command.examples)
     assert all(flag.help for flag in command.flags)
     assert max(len(line) for line in said.splitlines()) <= 100
+
+
+def test_many_flavours_do_not_widen_the_help(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flavours = [f"a-long-name-{number}" for number in range(12)]
+    (root / "lab.toml").write_text("".join(f"[flavours.{name}]\n" for name in flavours))
+    assert run("switch", "--help") == 0
+    said = capsys.readouterr().out
+    assert max(len(line) for line in said.splitlines()) <= 100
+    assert all(f"ksmbd@{name}" in said for name in flavours)
 
 
 def test_help_lists_the_commands_in_the_order_of_their_use() -> None:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from lab.samba.inside.elf import build_id
@@ -38,6 +39,13 @@ def options(tree: Path) -> list[str]:
     return [option for option in CONFIGURE if krb5 or option != "--disable-krb5"]
 
 
+def steps(tree: Path) -> Iterator[list[str]]:
+    """What makes the Makefile. Each is asked for when the one before it is done: configure tells
+    what it knows once autogen.sh has made it."""
+    yield ["sh", "./autogen.sh"]
+    yield ["./configure", *options(tree)]
+
+
 def main(arguments: list[str]) -> int:
     """Build; the last thing told is the result."""
     request = json.loads(Path(arguments[0]).read_text())
@@ -48,10 +56,7 @@ def main(arguments: list[str]) -> int:
         copy(Path(request["source"]), tree, LEAVE_OUT, MARKS)
         if not (tree / "Makefile").exists():
             tell("phase", name="configure")
-            # What configure knows can be asked once autogen.sh has made it.
-            steps = (lambda: ["sh", "./autogen.sh"], lambda: ["./configure", *options(tree)])
-            for step in steps:
-                argv = step()
+            for argv in steps(tree):
                 print("$", *argv, flush=True)
                 if run(argv, tree, os.environ) != 0:
                     tell("failed", phase="configure", text=f"{' '.join(argv)} failed")
