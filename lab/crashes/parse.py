@@ -42,7 +42,10 @@ _STARTS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
         re.compile(r"INFO: (?P<what>rcu_\w+ (?:self-)?detected(?: expedited)? stall)"),
     ),
     (Kind.BUG, re.compile(r"(?P<what>kernel BUG at \S+?)!$")),
-    (Kind.WARNING, re.compile(r"WARNING: (?:CPU: \d+ PID: \d+ )?at (?P<what>\S+)(?: \S+)?")),
+    (Kind.WARNING, re.compile(r"WARNING: CPU: \d+ PID: \d+ at (?P<what>\S+)(?: \S+)?")),
+    # since Linux 6.19; without a file it is told by the function alone
+    (Kind.WARNING, re.compile(r"WARNING: (?P<what>\S+:\d+) at \S+")),
+    (Kind.WARNING, re.compile(r"WARNING: at (?P<what>[\w.]+)")),
     (Kind.OOPS, re.compile(r"BUG: (?P<what>kernel NULL pointer dereference)")),
     (Kind.OOPS, re.compile(r"BUG: (?P<what>unable to handle (?:page fault|kernel))")),
     (Kind.OOPS, re.compile(r"(?:Oops: )?(?P<what>general protection fault)")),
