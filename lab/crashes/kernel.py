@@ -116,24 +116,12 @@ def kernel_of(lab: Lab, backend: str, node: Node, scale: float) -> Watched | Non
     )
 
 
-def _image(lab: Lab, backend: str) -> str:
-    """The tag of the image that builds for this backend's kernel, and so has binutils."""
-    from lab.flavours.kernels import settings_of
-    from lab.kbuild.image import ensure_kernel_image, ensure_module_image
-
-    flavour = backends.flavour(backend)
-    settings = settings_of(lab, flavour)
-    if settings.kernel_from == "tree":
-        suite = settings.suite or lab.settings.debian.suite
-        return ensure_kernel_image(lab, suite, lambda _: None)
-    return ensure_module_image(lab, flavour, lambda _: None)
-
-
 def _tools(lab: Lab, backend: str, binary: Path) -> decode.Run:
-    """binutils, in a throw-away container of the image that builds this flavour's module."""
+    """binutils, in a throw-away container."""
     from lab.engine.jobs import Mount, run_job
+    from lab.kbuild.image import ensure_tools_image
 
-    image = _image(lab, backend)
+    image = ensure_tools_image(lab, backends.flavour(backend), lambda _: None)
 
     def run(argv: Sequence[str]) -> str:
         said: list[str] = []

@@ -41,7 +41,18 @@ def ensure_module_image(lab: Lab, flavour: str, say: Say) -> str:
 
 def ensure_kernel_image(lab: Lab, suite: str, say: Say) -> str:
     """Return the tag of the image that builds whole kernels; build it first."""
-    return _ensure(lab, "kbuild-kernel", suite, "", say)
+    return _ensure(lab, f"kbuild-kernel-{suite}", suite, "", say)
+
+
+def ensure_tools_image(lab: Lab, flavour: str, say: Say) -> str:
+    """Return the tag of an image with gdb and binutils for a flavour; build it first.
+
+    For a kernel that is not Debian's there are no headers to be had, nor are they needed for that.
+    """
+    settings = settings_of(lab, flavour)
+    if settings.kernel_from in ("tree", "image"):
+        return ensure_kernel_image(lab, settings.suite or lab.settings.debian.suite, say)
+    return ensure_module_image(lab, flavour, say)
 
 
 def _ensure(lab: Lab, node: str, suite: str, release: str, say: Say) -> str:

@@ -24,7 +24,7 @@ from lab.engine import labels, process
 from lab.engine.sdk import container_info
 from lab.errors import LabFailed
 from lab.flavours.folders import FlavourFolder, of_flavour
-from lab.kbuild.image import ensure_module_image
+from lab.kbuild.image import ensure_tools_image
 from lab.kernel import guest, symbols
 from lab.kernel.module import read_module
 from lab.nodes.model import check
@@ -105,8 +105,8 @@ def _module_that_runs(path: Path, runs: Sequence[str]) -> bytes | None:
 
 
 def command(lab: Lab, flavour: str, folder: Path, gdb: Sequence[str], *flags: str) -> list[str]:
-    """`docker run` of gdb beside the guest, in the image that builds the flavour's modules."""
-    image = ensure_module_image(lab, flavour, lab.progress.say)
+    """`docker run` of gdb beside the guest, in an image that has it."""
+    image = ensure_tools_image(lab, flavour, lab.progress.say)
     container = container_info(lab.engine.inspect(backends.named(flavour)))
     return [
         *("docker", "run", "--rm", *flags),
