@@ -125,6 +125,8 @@ class _Exchange:
         self._path = path
         self._data = path.read_bytes()
         self._module = _ksmbd(self._data, path)
+        module = self._folder.module
+        self._there = module.read_bytes() if module.is_file() else b""
         self._began_at = time.time()
         self._began = time.monotonic()
 
@@ -158,7 +160,7 @@ class _Exchange:
             console = self._lab.engine.logs(self._name, since=self._began_at)
             return guest.failure(console) or error.message, None
         if loaded.code == Code.REFUSED:
-            self._put_back()
+            self._put_back(self._there)
             raise self._refused(loaded.said)
         if loaded.code != Code.DONE:
             return _WHY.get(loaded.code, f"lab-ksmbd ended with {loaded.code}"), None
@@ -174,8 +176,6 @@ class _Exchange:
         try:
             guest.replace(self._lab, self._name)
         except GuestFailed as failed:
-            if not failed.by_module:
-                raise
             self._put_back()
             self._lab.progress.say(f"{failed.message}; the module before it goes back")
             guest.replace(self._lab, self._name)
@@ -185,14 +185,21 @@ class _Exchange:
                 f"{self._path} does not run: {failed.message}",
                 f"the module before it serves again; {failed.remedy}",
             ) from None
+        except BaseException:  # Ctrl-C: nobody has seen the module serve
+            self._put_back()
+            raise
 
     def _install(self) -> None:
         if not self._folder.module.is_file() or self._folder.module.read_bytes() != self._data:
             _write(self._folder.module, self._data)
 
-    def _put_back(self) -> None:
-        """Take the module out of the override folder; what ran before it is there again."""
+    def _put_back(self, there: bytes = b"") -> None:
+        """Take the module out of the override folder. What ran before it is there again, or
+        `there`, which waited for the next guest."""
         before = proven(self._folder)
+        if there and there != self._data:
+            _write(self._folder.module, there)
+            return
         if before.is_file() and before.read_bytes() != self._data:
             _write(self._folder.module, before.read_bytes())
         else:
