@@ -32,7 +32,12 @@ UPLOAD = "/run/ksmbd.ko"
 
 _LOADED = re.compile(r"^(build-id|srcversion) (\S+)$", re.MULTILINE)
 _PHASE = re.compile(r"^phase (\w+) ([\d.]+)$", re.MULTILINE)
-_CRASH = re.compile(r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: ).*$", re.MULTILINE)
+# What ends a guest. KASAN, lockdep and the like report (`BUG: …`) and let it go on.
+_CRASH = re.compile(
+    r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: (?:kernel NULL|unable to handle)"
+    r"|Oops: ).*$",
+    re.MULTILINE,
+)
 _BOOT_FAILURE = re.compile(r"^LAB FAILED (?:uptime=\S+ )?(.*)$", re.MULTILINE)
 
 

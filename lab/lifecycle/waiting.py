@@ -36,7 +36,9 @@ CONSOLE_LINES = 20
 ENOUGH_RESTARTS = 4  # by the engine, after which waiting for a container is in vain
 
 _PANIC = re.compile(
-    r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: |Oops: |LAB guest ended: ).*$", re.MULTILINE
+    r"^.*(Kernel panic - not syncing|kernel BUG at|BUG: (?:kernel NULL|unable to handle)|Oops: "
+    r"|LAB guest ended: ).*$",
+    re.MULTILINE,
 )
 _LACKS_MEMORY = re.compile(
     r"Out of memory: |invoked oom-killer|System is deadlocked on memory|Initramfs unpacking failed"

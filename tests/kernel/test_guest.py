@@ -53,6 +53,8 @@ def test_the_end_of_a_guest_is_told_by_its_console() -> None:
     assert guest.failure(boot) == ""
     oops = "[   34.4] BUG: kernel NULL pointer dereference, address: 0000000000000008"
     assert guest.failure(f"{boot}{oops}\n") == f"the guest's kernel crashed: {oops}"
+    goes_on = "[   34.4] BUG: KASAN: slab-out-of-bounds in smb2_open+0x1/0x2\n"
+    assert guest.failure(boot + goes_on) == ""
     slow = "LAB guest ended: BOOT_DEADLINE after 60.9 s\n"  # no word on the module
     assert guest.failure(boot + slow) == ""
     missing = (
