@@ -30,7 +30,7 @@ _RULES: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"disagrees about version of symbol (?P<symbol>\S+)",
-        "the kernel's {symbol} is another one than in the headers it was built against",
+        "{symbols}: the kernel has other versions than the headers it was built against",
         _HEADERS,
     ),
     (

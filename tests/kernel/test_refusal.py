@@ -26,8 +26,12 @@ from lab.kernel.refusal import explain
             "ksmbd: Unknown symbol vfs_watch (err -2)",
         ),
         (
-            ["kernel: ksmbd: disagrees about version of symbol vfs_open"],
-            "vfs_open is another one than in the headers",
+            [
+                "kernel: ksmbd: disagrees about version of symbol vfs_open",
+                "kernel: ksmbd: Unknown symbol vfs_open (err -22)",
+                "kernel: ksmbd: disagrees about version of symbol vfs_read",
+            ],
+            "vfs_open, vfs_read: the kernel has other versions than the headers",
             "ksmbd: disagrees about version of symbol vfs_open",
         ),
         (
