@@ -109,8 +109,14 @@ def _with_its_source(build: Path) -> tuple[Mount, ...]:
     """The build folder at its own path, and the tree that its Makefile includes."""
     from lab.engine.jobs import Mount
 
-    mounts = [Mount(build, str(build))]
-    found = re.search(r"^include (/\S+)/Makefile$", (build / "Makefile").read_text(), re.MULTILINE)
+    mounts = [Mount(build, str(build), read_only=True)]
+    makefile = build / "Makefile"
+    if not makefile.is_file():
+        raise LabFailed(
+            f"{build} has no Makefile, so that no module can be built against it",
+            "keep the folder in which you built that kernel as make left it",
+        )
+    found = re.search(r"^include (/\S+)/Makefile$", makefile.read_text(), re.MULTILINE)
     if found and Path(found.group(1)) != build:
         mounts.append(Mount(Path(found.group(1)), found.group(1), read_only=True))
     return tuple(mounts)

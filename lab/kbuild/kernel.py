@@ -7,6 +7,7 @@ the next build compiles what changed. With `vmlinux` in it, that folder is what 
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from lab.flavours.kernels import Say, settings_of
 from lab.flavours.settings import DEBIAN_SOURCE, FlavourSettings
 from lab.kbuild import sources
 from lab.kbuild.image import ensure_kernel_image
+from lab.kbuild.messages import translated
 from lab.kbuild.model import BuildFailed
 
 if TYPE_CHECKING:
@@ -98,13 +100,14 @@ def compile_kernel(
     ]
     say(f"building the kernel of {tree} (make says whether there is anything to do)")
     lines: list[str] = []
+    _fresh_unless_of(build, tree)
     log = build / "lab.log"
     with log.open("w", encoding="utf-8") as kept:
 
         def hear(line: str) -> None:
             kept.write(line + "\n")
             kept.flush()
-            lines.append(line.replace(f"{LINUX}/", f"{tree}/"))
+            lines.append(translated(line, {LINUX: str(tree)}))
             if line.startswith("LAB "):
                 say(line.removeprefix("LAB "))
 
@@ -129,6 +132,16 @@ def compile_kernel(
     say(f"{release} is built ({time.monotonic() - begun:.0f} s)")
     modules = build / "install/lib/modules" / release
     return bzimage_file, modules, _identity(build, modules)
+
+
+def _fresh_unless_of(build: Path, tree: Path) -> None:
+    """Empty the build folder if it is of another tree: make sees both at one path, and would take
+    the objects of the one for those of the other wherever its files are older."""
+    note = build / "lab.tree"
+    if note.is_file() and note.read_text() != str(tree):
+        for entry in build.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    note.write_text(str(tree))
 
 
 def _identity(build: Path, modules: Path) -> dict[str, Any]:

@@ -40,10 +40,8 @@ class Output:
         return shown
 
     def translated(self, text: str) -> str:
-        """Replace the container's paths, the longest first."""
-        for inside in sorted(self.paths, key=len, reverse=True):
-            text = text.replace(inside, self.paths[inside])
-        return text
+        """Replace the container's paths, where a path begins."""
+        return translated(text, self.paths)
 
     def event(self, kind: str) -> dict[str, Any]:
         """The last event of a kind, {} if there was none."""
@@ -58,6 +56,15 @@ class Output:
     def compiler(self) -> list[str]:
         """What the compiler and modpost said, without make's progress."""
         return [line for line in self.lines if line.strip() and not is_progress(line)]
+
+
+def translated(text: str, paths: Mapping[str, str]) -> str:
+    """Replace the container's paths by the user's, in one go: his may contain the container's.
+
+    The longest counts, and only whole components: /linux/ is a path, and a part of include/linux/.
+    """
+    inside = "|".join(re.escape(path) for path in sorted(paths, key=len, reverse=True))
+    return re.sub(rf"(?<![\w./-])(?:{inside})(?![\w.-])", lambda found: paths[found[0]], text)
 
 
 def is_progress(line: str) -> bool:

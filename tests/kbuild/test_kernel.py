@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lab.kbuild.kernel import _identity
+from lab.kbuild.kernel import _fresh_unless_of, _identity
 
 
 def made(path: Path, at: int) -> None:
@@ -23,3 +23,14 @@ def test_any_module_that_was_made_anew_counts_but_not_that_it_was_installed(tmp_
     assert _identity(tmp_path, modules) == before
     made(tmp_path / "crypto/ccm.ko", 20)
     assert _identity(tmp_path, modules) != before
+
+
+def test_another_tree_is_not_built_on_the_objects_of_the_last_one(tmp_path: Path) -> None:
+    build = tmp_path / "kernel"
+    made(build / "fs/open.o", 10)
+    _fresh_unless_of(build, tmp_path / "one")
+    _fresh_unless_of(build, tmp_path / "one")
+    assert (build / "fs/open.o").exists()
+    _fresh_unless_of(build, tmp_path / "two")
+    assert not (build / "fs/open.o").exists()
+    assert (build / "lab.tree").read_text() == str(tmp_path / "two")

@@ -44,6 +44,16 @@ def test_the_compilers_words_come_with_the_users_paths() -> None:
     assert "CC [M]" not in said
 
 
+def test_the_users_own_path_may_contain_the_containers() -> None:
+    home = "/home/me/source/linux"
+    paths = {"/work/tree": home, "/source": home, "/linux": "/home/me/linux"}
+    out = messages.Output(paths)
+    assert out.take("/work/tree/fs/x.c:1:2: error: no") == f"{home}/fs/x.c:1:2: error: no"
+    assert out.take("In file included from /source/a.h") == f"In file included from {home}/a.h"
+    said = out.take("/linux/include/linux/module.h:3:4: error: no")
+    assert said == "/home/me/linux/include/linux/module.h:3:4: error: no"
+
+
 def test_warnings_are_kept_for_a_build_that_succeeds() -> None:
     out = output(
         "/work/tree/a.c:1:2: warning: unused variable 'x'", "  LD [M]  /work/tree/ksmbd.ko"
