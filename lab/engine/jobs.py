@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.engine import labels
 from lab.engine.sdk import connect, explained
-from lab.errors import LabError
+from lab.errors import LabError, LabFailed
 from lab.nodes.model import DeadlineExceeded
 
 _KILLED = 137  # timeout(1) with SIGKILL
@@ -31,7 +31,12 @@ class Mount:
     read_only: bool = False
 
     def bind(self) -> str:
-        """The engine's notation."""
+        """The engine's notation, in which a colon parts; LabFailed for a path that has one."""
+        if ":" in str(self.source):
+            raise LabFailed(
+                f"{self.source} cannot be given to a container: its path has a colon",
+                "give it, or the folder that it is in, another name",
+            )
         return f"{self.source}:{self.target}:{'ro' if self.read_only else 'rw'}"
 
 
@@ -95,7 +100,10 @@ def start_job(
     each read of its output, in seconds.
     """
     api = connect(timeout=timeout)
+    writes = ":".join(str(mount.source) for mount in mounts if not mount.read_only)
     with explained(f"{tag} cannot be run"):
+        if writes:
+            _end_left_over(api, lab_name, writes)
         host = api.create_host_config(
             binds=[mount.bind() for mount in mounts],
             cap_drop=["ALL"],
@@ -116,7 +124,7 @@ def start_job(
             host_config=host,
             environment=dict(environment or {}),
             # The image of a node has the node's label, and would lend it to the container.
-            labels={labels.NAME: lab_name, labels.NODE: ""},
+            labels={labels.NAME: lab_name, labels.NODE: "", labels.WRITES: writes},
         )["Id"]
         job = Job(api, container, tag)
         try:
@@ -125,6 +133,16 @@ def start_job(
             job.remove()
             raise
     return job
+
+
+def _end_left_over(api: Any, lab_name: str, writes: str) -> None:
+    """Remove the job of a command that was killed, and with it its lock but not its container.
+
+    Who may write to these folders now holds the lock: two compilers in one tree spoil it.
+    """
+    wanted = [f"{labels.NAME}={lab_name}", f"{labels.WRITES}={writes}"]
+    for found in api.containers(all=True, filters={"label": wanted}):
+        api.remove_container(found["Id"], force=True, v=True)
 
 
 def run_job(

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from lab.engine import jobs, labels
 from lab.engine.base import ensure_base, tag
+from lab.errors import LabError
 from lab.nodes.model import DeadlineExceeded
 from lab.settings import Settings
 
@@ -89,3 +91,42 @@ def test_an_interrupt_leaves_no_container(base: str) -> None:
             base, ["sh", "-c", "echo now; sleep 60"], deadline=90, on_line=interrupt, lab_name=NAME
         )
     assert not left()
+
+
+@pytest.mark.docker
+def test_a_job_that_a_killed_command_left_is_ended_by_the_next_that_writes_there(
+    base: str, tmp_path: Path
+) -> None:
+    """Without its command the container goes on; the lock on the folder went with the command."""
+    here = [jobs.Mount(tmp_path, "/work")]
+    script = "while :; do date +%s%N >/work/beat; sleep 0.05; done"
+    left_over = jobs.start_job(
+        base, ["sh", "-c", script], lab_name=NAME, mounts=here, timeout=30,
+        user=f"{os.getuid()}:{os.getgid()}",
+    )  # fmt: skip
+    elsewhere = [jobs.Mount(tmp_path, "/work", read_only=True)]
+    try:
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "beat").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert (
+            jobs.run_job(
+                base, ["true"], deadline=30, on_line=print, lab_name=NAME, mounts=elsewhere
+            )
+            == 0
+        )
+        assert left(), "one that only reads there is no reason to end it"
+        assert (
+            jobs.run_job(base, ["true"], deadline=30, on_line=print, lab_name=NAME, mounts=here)
+            == 0
+        )
+        assert not left()
+    finally:
+        with suppress(LabError):
+            left_over.remove()
+
+
+def test_a_path_with_a_colon_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="its path has a colon"):
+        jobs.Mount(tmp_path / "a:b", "/work").bind()
