@@ -252,31 +252,20 @@ def test_the_schema_has_every_kind() -> None:
         assert set(json.loads(each)) == set(Kind)
 
 
-NEW_WARNING = """\
-[    9.1] ------------[ cut here ]------------
-[    9.100001] WARNING: {}, CPU#0: kworker/0:1/33
-[    9.100002] CPU: 0 UID: 0 PID: 33 Comm: kworker/0:1 Not tainted 7.2.13 #1
-[    9.100003] RIP: 0010:smb2_open+0x1b5/0x2000 [ksmbd]
-[    9.100004] Call Trace:
-[    9.100005]  <TASK>
-[    9.100006]  handle_ksmbd_work+0x169/0x500 [ksmbd]
-[    9.100007]  </TASK>
-[    9.100008] ---[ end trace 0000000000000000 ]---
-"""
+def test_warnings_of_linux_7_2_have_another_first_line() -> None:
+    words, plain = find_crashes(recorded("warn-7.2"))
+    assert words.title == (
+        "WARNING at lab_crash.c:33 in lab_warn: lab_crash: a warning with words, 5 of them"
+    )
+    assert plain.title == "WARNING at lab_crash.c:38 in lab_warn_plain"
+    assert [each.functions for each in (words, plain)] == [
+        f"warning: {first} < lab_crash_init < do_one_initcall"
+        for first in ("lab_warn", "lab_warn_plain")
+    ]
+    assert words.complete
+    assert plain.complete
 
 
-@pytest.mark.parametrize(
-    ("words", "title"),
-    [
-        (
-            "fs/smb/server/smb2pdu.c:2900 at smb2_open+0x1b5/0x2000 [ksmbd]",
-            "WARNING at fs/smb/server/smb2pdu.c:2900 in smb2_open",
-        ),
-        ("at smb2_open+0x1b5/0x2000 [ksmbd]", "WARNING at smb2_open in smb2_open"),
-    ],
-)
-def test_a_warning_of_a_newer_kernel(words: str, title: str) -> None:
-    """Written by hand, by __warn() of Linux 7.2's kernel/panic.c."""
-    crash = only(NEW_WARNING.format(words))
-    assert (crash.kind, crash.title) == (Kind.WARNING, title)
-    assert crash.functions == "warning: smb2_open < handle_ksmbd_work"
+def test_a_warning_of_linux_7_2_without_a_file_is_named_by_its_function() -> None:
+    console = recorded("warn-7.2").replace("lab_crash.c:38 at", "at")
+    assert find_crashes(console)[1].title == "WARNING at lab_warn_plain in lab_warn_plain"
