@@ -117,8 +117,11 @@ class InotifySource(InotifyWatches):
         else:
             if self._is_news(node, name, mask & (_CREATE | _TO), echoes):
                 self._out.append(added(node.key, to_wire(name), is_directory=is_directory))
+        path = join(node.path, name)
+        replaced = self._nodes.by_path.get(path) if is_directory and mask & _TO else None
+        if replaced is not None:
+            self._gone(replaced)
         if is_directory and node.covers:
-            path = join(node.path, name)
             if mask & _CREATE:
                 self._cover(path, report=True, echoes=echoes)
             else:
@@ -148,8 +151,11 @@ class InotifySource(InotifyWatches):
                 self._relocate(each, None)
                 self._uncover(each)
         if not top.explicit:
-            for each in reversed(list(self._nodes.below(top))):
-                self._drop(each)
+            if self._nodes.by_path.get(join(node.path, name)) is top:
+                for each in reversed(list(self._nodes.below(top))):
+                    self._drop(each)
+            elif self._nodes.by_wd.get(top.wd) is top:
+                self._uncover(top)  # found again as a guard, while those below it were relocated
         self._drop_unneeded(node)
 
     def _renamed(
@@ -186,10 +192,12 @@ class InotifySource(InotifyWatches):
             return
         was_covered = moved.covered
         self._nodes.move(moved, new)
-        moved.covered = target.covers
-        if moved.covered and not was_covered:
-            self._cover_now(new)
-        elif was_covered and not moved.covered:
+        if target.covers:
+            if not was_covered:
+                self._cover_now(new)
+            return
+        moved.covered = False
+        if was_covered:
             self._uncover(moved)
 
     def _ignored(self, node: Node, mask: int) -> None:

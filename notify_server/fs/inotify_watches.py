@@ -291,10 +291,16 @@ class InotifyWatches(RetryingSource):
 
     def _gone(self, top: Node) -> None:
         """A directory was removed: its watchers are told, its path is free."""
+        above = top.parent
         for node in reversed(list(self._nodes.below(top))):
             if node.explicit:
                 self._out.append(DirectoryDoomed(node.key))
             self._drop(node)
+        while above is not None:
+            parent = above.parent
+            if not self._drop_unneeded(above):
+                break
+            above = parent
 
 
 def _whereabouts(node: Node) -> str | None:

@@ -179,3 +179,55 @@ def make(root: Path, *paths: str | None) -> None:
 def dedup(words: list[str]) -> list[str]:
     """The kernel says a truncating write twice; a client sees it once."""
     return [word for n, word in enumerate(words) if n == 0 or words[n - 1] != word]
+
+
+@pytest.mark.parametrize("tree", [False, True])
+@pytest.mark.parametrize("over", [False, True], ids=["to a free name", "over an empty directory"])
+def test_a_watch_is_followed_when_its_parent_moves_where_nobody_looks(share, tree, over) -> None:
+    (share.root / "a/c").mkdir(parents=True)
+    (share.root / "b").mkdir()
+    if over:
+        (share.root / "b/a").mkdir()
+    share.watch("a\\c", tree=tree)
+    (share.root / "a").rename(share.root / "b/a")
+    assert share.told() == []
+    (share.root / "b/a/c/x").write_bytes(b"")
+    assert dedup(share.eventually(1)) == ["+b/a/c/x"]
+
+
+def test_a_directory_above_a_watch_that_moves_into_a_tree_is_seen_whole(share) -> None:
+    (share.root / "a/c").mkdir(parents=True)
+    (share.root / "b").mkdir()
+    share.watch("b")
+    share.watch("a\\c", tree=False)
+    (share.root / "a").rename(share.root / "b/a")
+    share.eventually(1)
+    (share.root / "b/a/x").write_bytes(b"")
+    assert dedup(share.eventually(1)) == ["+b/a/x"]
+    share.watch("b\\a", tree=False)
+    (share.root / "b/a/y").write_bytes(b"")
+    assert "+b/a/y" in share.eventually(1)
+
+
+def test_a_watched_directory_that_another_one_replaces_is_doomed(share, source) -> None:
+    """By rename(2), from a directory that nobody watches; the new one can be watched."""
+    if source == "fanotify":
+        pytest.skip("fanotify's events do not tell that there was another directory")
+    (share.root / "d").mkdir()
+    (share.root / "aside/new").mkdir(parents=True)
+    share.watch("d", tree=False)
+    (share.root / "aside/new").rename(share.root / "d")
+    assert share.eventually(1) == ["!d"]
+    share.watch("d", tree=False)
+    (share.root / "d/x").write_bytes(b"")
+    assert dedup(share.eventually(1)) == ["+d/x"]
+
+
+def test_a_directory_that_is_removed_takes_what_watched_above_it_along(share) -> None:
+    for n in range(20):
+        (share.root / f"d{n}").mkdir()
+        handle = share.watch(f"d{n}", tree=False)
+        (share.root / f"d{n}").rmdir()
+        share.eventually(1)
+        share.store.close(handle)
+    assert share.feed.statistics.directories == 0
