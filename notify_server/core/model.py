@@ -30,7 +30,7 @@ class Session:
     preauth_hash: bytes = b""
     identity: Identity | None = None
     owner: str = ""
-    """Who logged on first, in lower case; repeated logons are this user's (or anonymous)."""
+    """Who logged on first, in lower case, "" for nobody; repeated logons are his (or nobody's)."""
     keys: SessionKeys | None = None
     sealer: Sealer | None = None
     signing_required: bool = False

@@ -119,8 +119,13 @@ def _step(request: Request, session: Session, body: SessionSetupRequest) -> Outc
 
 
 def _may_become(session: Session, identity: Identity) -> bool:
-    """A session stays its owner's; where anonymous logons are allowed it may also become one."""
-    return not session.owner or identity.anonymous or identity.user.lower() == session.owner
+    """A session stays its owner's; where anonymous logons are allowed it may also become one.
+
+    One that began as nobody's stays nobody's: its keys are known, and signing is not required.
+    """
+    if session.keys is None or identity.anonymous:
+        return True
+    return identity.user.lower() == session.owner
 
 
 def _more(request: Request, session: Session, step: Step) -> Reply:

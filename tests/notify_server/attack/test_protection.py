@@ -284,6 +284,19 @@ def test_who_turns_into_nobody_keeps_what_is_open_and_gets_no_more() -> None:
     assert talk.call(CREATE, create_body("new", disposition=2)).status == 0
 
 
+@pytest.mark.parametrize("require_signing", [True, False])
+def test_who_began_as_nobody_does_not_turn_into_a_user(require_signing: bool) -> None:
+    """The keys of such a session are made of zeros: whoever looks on could sign for the user."""
+    world = World(config={"allow_anonymous": True, "require_signing": require_signing})
+    talk = world.talk()
+    talk.negotiate()
+    talk.session_id = nobody(talk).session_id
+    assert nobody(talk, talk.session_id).status == 0
+    assert talk.log_on(again=True).status == ACCESS_DENIED
+    assert world.server.sessions == {}
+    assert talk.connect_tree().status == SESSION_DELETED
+
+
 def test_nobody_cannot_end_the_session_of_another_nobody() -> None:
     world = World(config={"allow_anonymous": True})
     previous = 0
