@@ -54,6 +54,7 @@ _UNSUPPORTED_OPTIONS: Final = int(
     | CreateOptions.FILE_OPEN_BY_FILE_ID
     | CreateOptions.FILE_RESERVE_OPFILTER
 )
+_DELETE_ON_CLOSE: Final = int(CreateOptions.FILE_DELETE_ON_CLOSE)
 _SHARE_ALL: Final = 7
 _OPEN: Final = int(CreateDisposition.FILE_OPEN)
 _LAST_DISPOSITION: Final = int(CreateDisposition.FILE_OVERWRITE_IF)
@@ -144,7 +145,8 @@ def _open_request(
     disposition = body.create_disposition
     access = body.desired_access
     if read_only:
-        if access & _WRITING or disposition not in _READING:
+        deletes = body.create_options & _DELETE_ON_CLOSE
+        if access & _WRITING or deletes or disposition not in _READING:
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         disposition = _OPEN
     allocation = body.contexts.get(wire.SMB2_CREATE_ALLOCATION_SIZE, b"")

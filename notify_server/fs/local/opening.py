@@ -231,6 +231,8 @@ class Opening(StoreBase):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         if request.options & _DELETE_ON_CLOSE:
             check_deletable(self, status, attributes)
+            if not granted & _DELETE:  # MAXIMUM_ALLOWED asked for it, and did not get it
+                raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         key = key_of(status)
         checked = granted | (_WRITE_DATA if overwriting else 0)
         self.files.check(key, stream, checked, request.share_access)

@@ -134,6 +134,10 @@ def test_a_read_only_share_can_be_read_and_no_more() -> None:
     assert talk.call(CREATE, create_body("f", access=2)).status == ACCESS_DENIED
     assert talk.call(CREATE, create_body("g", access=1, disposition=2)).status == ACCESS_DENIED
     assert talk.call(SET_INFO, set_info(file_id, 13, b"\1")).status == ACCESS_DENIED
+    for access in (0x00120089, 0x02000000):
+        on_close = create_body("f", access=access, options=0x1000)
+        assert talk.call(CREATE, on_close).status == ACCESS_DENIED
+    assert "f" in world.store.nodes
 
 
 # --- READ, WRITE, FLUSH -------------------------------------------------------------------------

@@ -96,6 +96,30 @@ def test_what_the_mode_bits_leave(
     share.store.close(open_as(share, path, access, who=None))  # the process itself may
 
 
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("open\\file", False), ("open\\file:s", False), ("shared\\file", True)]
+)
+def test_deleting_on_close_needs_the_right_to_delete(
+    share: Share, tree: Path, path: str, allowed: bool
+) -> None:
+    """Also where the right is not asked for by name."""
+    (tree / "open/file").chmod(0o666)
+    share.store.close(share.create("open\\file:s"))
+    file = tree / path.partition(":")[0].replace("\\", "/")
+
+    def work() -> None:
+        options = CreateOptions.FILE_DELETE_ON_CLOSE
+        share.store.close(open_as(share, path, A.MAXIMUM_ALLOWED, options=options))
+
+    if allowed:
+        work()
+    else:
+        refused(work)
+    assert file.exists() is not allowed
+    if not allowed:
+        share.store.close(share.open("open\\file:s").handle)
+
+
 def test_making_linking_and_moving_need_a_directory_that_may_be_changed(
     share: Share, tree: Path
 ) -> None:
