@@ -105,10 +105,14 @@ class StoreBase:
 
         A file that somebody moved out of the share is nobody's to delete or rename over SMB.
         """
+        return self.holder_of(handle.file.key, directory, name)
+
+    def holder_of(self, key: tuple[int, int], directory: str, name: str) -> int:
+        """O_PATH of the directory that holds a file by that name; ENOENT if it holds another."""
         parent = self.resolver.open(self.relative(directory), os.O_DIRECTORY)
         try:
             there = os.stat(os.fsencode(name), dir_fd=parent, follow_symlinks=False)
-            if key_of(there) != handle.file.key:
+            if key_of(there) != key:
                 raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         except OSError:
             os.close(parent)

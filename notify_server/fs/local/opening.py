@@ -8,6 +8,7 @@ import stat
 from typing import Final
 
 from notify_server.fs import access, security, times, xattrs
+from notify_server.fs.access import Credentials
 from notify_server.fs.api import Opened, OpenRequest
 from notify_server.fs.errors import status_error
 from notify_server.fs.feed import Kind, Operation
@@ -16,7 +17,7 @@ from notify_server.fs.local.base import StoreBase, check_deletable, expect_attri
 from notify_server.fs.names import ParsedName, parse, to_wire
 from notify_server.fs.resolve import Found
 from notify_server.fs.syscalls import birth_time_ns, reserve
-from notify_server.fs.watched import join
+from notify_server.fs.watched import join, name_of, parent_of
 from notify_server.notify.classes import Operation as Done
 from notify_server.notify.classes import added, done
 from notify_server.wire.constants import AccessMask, CreateAction, CreateDisposition, CreateOptions
@@ -96,7 +97,7 @@ class Opening(StoreBase):
                 found = self.resolver.find(name.components)
                 try:
                     if request.credentials is not None and found.parent >= 0:
-                        self.check_reachable(request.credentials, found.parent)
+                        self._check_way(request.credentials, found)
                     if found.fd < 0:
                         return self._create(request, name, found)
                     return self._open_existing(request, name, found)
@@ -104,6 +105,26 @@ class Opening(StoreBase):
                     found.close()
         except OSError as error:
             raise status_error(error) from error
+
+    def _check_way(self, user: Credentials, found: Found) -> None:
+        """ACCESS_DENIED unless `user` may come to the name, and to where a symbolic link leads.
+
+        From here on `found.parent` is the directory of what was found, not that of the link: it is
+        there that the file would be deleted.
+        """
+        self.check_reachable(user, found.parent)
+        if found.fd < 0:
+            return
+        real = os.readlink(f"/proc/self/fd/{found.fd}")
+        directory = parent_of(real)
+        if real != self.root and directory == os.readlink(f"/proc/self/fd/{found.parent}"):
+            return
+        os.close(found.parent)
+        found.parent = -1
+        if real != self.root:
+            key = key_of(os.fstat(found.fd))
+            found.parent = self.holder_of(key, directory, name_of(real))
+            self.check_reachable(user, found.parent)
 
     def _create(self, request: OpenRequest, name: ParsedName, found: Found) -> Opened:
         """[MS-FSA] 2.1.5.1.1."""

@@ -120,6 +120,42 @@ def test_deleting_on_close_needs_the_right_to_delete(
         share.store.close(share.open("open\\file:s").handle)
 
 
+@pytest.mark.parametrize(
+    ("target", "access", "allowed"),
+    [
+        ("open/file", A.FILE_READ_DATA, True),
+        ("open/file", A.DELETE, False),
+        ("open", A.FILE_LIST_DIRECTORY, True),
+        ("private/file", A.FILE_READ_DATA, False),
+        ("private/sub", A.FILE_LIST_DIRECTORY, False),
+        ("shared/file", A.DELETE, True),
+        ("shared/link", A.DELETE, True),
+        ("", A.FILE_LIST_DIRECTORY, True),
+        ("", A.DELETE, False),
+    ],
+)
+def test_a_symbolic_link_gives_the_rights_of_what_it_leads_to(
+    share: Share, tree: Path, target: str, access: int, allowed: bool
+) -> None:
+    """Those of the target's directory, however free the link's own one is."""
+    (tree / "private/sub").mkdir(mode=0o755)
+    (tree / "shared/link").symlink_to("file")
+    (tree / "shared/sub").mkdir(mode=0o777)
+    (tree / "shared/sub").chmod(0o777)
+    (tree / "shared/sub/link").symlink_to("../../" + target)
+    if allowed:
+        share.store.close(open_as(share, "shared\\sub\\link", access))
+    else:
+        refused(lambda: open_as(share, "shared\\sub\\link", access))
+
+
+def test_a_link_in_a_directory_that_may_not_be_searched_leads_nowhere(
+    share: Share, tree: Path
+) -> None:
+    (tree / "private/link").symlink_to("../open/file")
+    refused(lambda: open_as(share, "private\\link", A.FILE_READ_DATA))
+
+
 def test_making_linking_and_moving_need_a_directory_that_may_be_changed(
     share: Share, tree: Path
 ) -> None:
