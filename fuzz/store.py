@@ -60,8 +60,8 @@ class MemoryHandle:
     """`fs.api.Handle`."""
 
     __slots__ = (
-        "closed", "delete_on_close", "granted_access", "is_directory", "key", "maximal_access",
-        "node", "stream", "watched",
+        "closed", "credentials", "delete_on_close", "granted_access", "is_directory", "key",
+        "maximal_access", "node", "stream", "watched",
     )  # fmt: skip
 
     def __init__(self, key: str, node: Node, stream: str, granted: AccessMask) -> None:
@@ -71,6 +71,7 @@ class MemoryHandle:
         self.granted_access = granted
         self.maximal_access = AccessMask(access.ALL)
         self.is_directory = node.is_directory and not stream
+        self.credentials: access.Credentials | None = None
         self.delete_on_close = False
         self.closed = False
         self.watched = False

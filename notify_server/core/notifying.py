@@ -41,7 +41,7 @@ def change_notify(request: Request) -> Outcome:
     if not request.is_last:
         raise StatusError(NtStatus.STATUS_INTERNAL_ERROR)
     tree = bool(body.flags & _WATCH_TREE)
-    if tree and request.valid_tree.share.may_hang and _sees(request, opened) is not None:
+    if tree and request.valid_tree.share.may_hang and _sees(opened) is not None:
         # Who may see which directory would have to be asked for each change, and not here.
         raise StatusError(NtStatus.STATUS_NOT_IMPLEMENTED)
     if opened.watch_key is not None:
@@ -59,11 +59,12 @@ def change_notify(request: Request) -> Outcome:
     return Job(lambda: opened.store.watch(opened.handle, tree), then, light=not tree)
 
 
-def _sees(request: Request, opened: Open) -> Callable[[str], bool] | None:
-    """What decides which directories below the watched one this user hears of; None: all."""
-    identity = request.valid_session.identity
-    config = request.connection.server.config
-    if identity is None or identity.user.lower() not in config.credentials:
+def _sees(opened: Open) -> Callable[[str], bool] | None:
+    """What decides which directories below the watched one are told of; None: all.
+
+    It goes by who opened the directory: the session may have turned into nobody's since.
+    """
+    if opened.handle.credentials is None:
         return None
     return lambda key: opened.store.may_list(opened.handle, key)
 
@@ -104,7 +105,7 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
         completion_filter=body.completion_filter,
         watch_tree=parked.watch_tree,
         output_buffer_length=body.output_buffer_length,
-        sees=_sees(request, opened) if parked.watch_tree else None,
+        sees=_sees(opened) if parked.watch_tree else None,
     )
     if completion is None and request.cancelled:
         completion = server.watches.cancel(parked)

@@ -145,6 +145,10 @@ class Handle(Protocol):
     def is_directory(self) -> bool: ...
 
     @property
+    def credentials(self) -> Credentials | None:
+        """Whose rights it was opened with; None: this process'."""
+
+    @property
     def delete_pending(self) -> bool:
         """Whether the file goes with its last handle."""
 

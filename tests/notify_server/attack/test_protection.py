@@ -14,9 +14,12 @@ from fuzz.machine import World as FuzzedWorld
 from notify_server.auth.acceptor import Acceptor, LogonError
 from notify_server.core.ea import parse_full_ea, parse_get_ea
 from notify_server.core.server import InlineRunner
+from notify_server.fs.access import Credentials
 from notify_server.fs.security import merge, select
 from notify_server.wire.codec import WireError
+from notify_server.wire.constants import CompletionFilter
 from notify_server.wire.status import StatusError
+from tests.notify_server.core.memory_store import key_of
 from tests.notify_server.core.talk import (
     CREATE,
     ECHO,
@@ -32,6 +35,7 @@ from tests.notify_server.core.talk import (
     World,
     create_body,
     read_body,
+    records,
 )
 
 ACCESS_DENIED, INVALID, SESSION_DELETED = 0xC0000022, 0xC000000D, 0xC0000203
@@ -282,6 +286,26 @@ def test_who_turns_into_nobody_keeps_what_is_open_and_gets_no_more() -> None:
     assert len(world.store.handles) == 1
     assert talk.log_on(again=True).status == 0
     assert talk.call(CREATE, create_body("new", disposition=2)).status == 0
+
+
+@pytest.mark.parametrize("turns", [False, True])
+def test_who_turns_into_nobody_is_told_no_names_that_were_kept_from_him(turns: bool) -> None:
+    """Rule 15 of the watch table goes by who opened the directory."""
+    rights = {"tester": Credentials(4711, 4711)}
+    world = World(config={"allow_anonymous": True, "credentials": rights})
+    for name in ("private", "open"):
+        world.store.make(name)
+    world.store.private.add(key_of("private"))
+    talk = world.ready()
+    file_id = talk.open("", access=0x81, options=1)
+    if turns:
+        assert nobody(talk, talk.session_id).status == 0
+    talk.park(file_id, tree=True)
+    for name in ("private\\secret", "open\\known"):
+        world.feed.added(name, CompletionFilter.FILE_NOTIFY_CHANGE_FILE_NAME)
+        world.server.drain(talk.now)
+    (answer,) = talk.take()
+    assert records(answer) == [(1, "open\\known")]
 
 
 @pytest.mark.parametrize("require_signing", [True, False])

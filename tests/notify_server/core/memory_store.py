@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from notify_server.fs.access import Credentials
 from notify_server.fs.api import (
     Attributes,
     BasicInformation,
@@ -50,6 +51,7 @@ class MemoryHandle:
     closed: bool = False
     delete_pending: bool = False
     watch_key: str = ""
+    credentials: Credentials | None = None
 
     @property
     def is_directory(self) -> bool:
@@ -98,6 +100,7 @@ class MemoryStore:
         self.nodes: dict[str, Node] = {"": Node(True, 1)}
         self.handles: list[MemoryHandle] = []
         self.fail: dict[str, NtStatus] = {}
+        self.private: set[str] = set()  # directories that no user with credentials may list
 
     def _check(self, operation: str) -> None:
         if operation in self.fail:
@@ -132,7 +135,7 @@ class MemoryStore:
         if access & (AccessMask.MAXIMUM_ALLOWED | AccessMask.GENERIC_ALL):
             access = _EVERYTHING
         doomed = bool(request.options & CreateOptions.FILE_DELETE_ON_CLOSE)
-        handle = MemoryHandle(request.path, node, access, doomed)
+        handle = MemoryHandle(request.path, node, access, doomed, credentials=request.credentials)
         self.handles.append(handle)
         return Opened(handle, action, self.attributes(handle))
 
@@ -241,6 +244,9 @@ class MemoryStore:
     def volume(self) -> Volume:
         attributes = FileSystemAttributes.FILE_CASE_PRESERVED_NAMES
         return Volume("MEM", self.serial_number, 1, 1000, 500, 8, 512, 255, "NTFS", attributes)
+
+    def may_list(self, handle: MemoryHandle, key: str) -> bool:
+        return handle.credentials is None or key not in self.private
 
     def watch(self, handle: MemoryHandle, tree: bool) -> str:
         self._check("watch")
