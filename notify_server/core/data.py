@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from notify_server.core.locks import Range
 from notify_server.core.model import Open
 from notify_server.core.negotiation import io_size
 from notify_server.core.outcome import Job, Outcome, Reply
@@ -66,7 +67,10 @@ def read(request: Request) -> Outcome:
 
 
 def write(request: Request) -> Outcome:
-    """WRITE (3.3.5.13); offset -1 appends ([MS-FSA] 2.1.5.3)."""
+    """WRITE (3.3.5.13); offset -1 appends ([MS-FSA] 2.1.5.3).
+
+    What is there is overwritten only with FILE_WRITE_DATA; FILE_APPEND_DATA is for what follows.
+    """
     body = WriteRequest.parse(request.message)
     opened = request.open(body.file_id)
     if len(body.data) > io_size(request.connection):
@@ -79,13 +83,16 @@ def write(request: Request) -> Outcome:
     if not append and body.offset + len(body.data) > _LARGEST_OFFSET:
         raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
     locks = request.connection.server.locks
-    if locks.conflicts(opened, body.offset, len(body.data), exclusive=True):
+    if not append and locks.conflicts(opened, body.offset, len(body.data), exclusive=True):
         raise StatusError(NtStatus.STATUS_FILE_LOCK_CONFLICT)
     request.connection.server.oplocks.written(opened)
+    barred = locks.barring(opened, exclusive=True) if append and body.data else []
     store, handle = opened.store, opened.handle
 
     def work() -> int:
-        offset = store.attributes(handle).end_of_file if append else body.offset
+        offset = body.offset
+        if append or (body.data and not opened.granted_access & _WRITE_DATA):
+            offset = _offset_at_end(body, store.attributes(handle).end_of_file, barred)
         written = store.write(handle, offset, body.data) if body.data else 0
         if body.flags & _THROUGH:
             store.flush(handle)
@@ -95,6 +102,16 @@ def write(request: Request) -> Outcome:
     request.busy = opened
     light = len(body.data) <= _LIGHT and not body.flags & _THROUGH
     return Job(work, lambda written: Reply(pack_write_response(written)), light=light)
+
+
+def _offset_at_end(body: WriteRequest, end: int, barred: list[Range]) -> int:
+    """Where to write what may only be written at the end of the file, or after it."""
+    offset = end if body.offset == _APPEND else body.offset
+    if offset < end:
+        raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
+    if any(held.overlaps(offset, len(body.data)) for held in barred):
+        raise StatusError(NtStatus.STATUS_FILE_LOCK_CONFLICT)
+    return offset
 
 
 def flush(request: Request) -> Outcome:

@@ -53,19 +53,25 @@ class LockTable:
         return count + (len(locks.held) if locks is not None else 0) <= self._maximum
 
     def conflicts(self, opened: Open, offset: int, length: int, *, exclusive: bool) -> bool:
-        """Would reading (or, exclusive, writing) touch what somebody else has locked?
+        """Would reading (or, exclusive, writing) touch what somebody else has locked?"""
+        if not self._files or length == 0:
+            return False
+        barring = self.barring(opened, exclusive=exclusive)
+        return any(held.overlaps(offset, length) for held in barring)
+
+    def barring(self, opened: Open, *, exclusive: bool) -> list[Range]:
+        """The locks that keep an Open from reading (or, exclusive, from writing).
 
         An exclusive lock keeps other Opens out; a shared one keeps everybody from writing.
         """
-        if not self._files or length == 0:
-            return False
-        locks = self._files.get(opened.lock_key)
+        locks = self._files.get(opened.lock_key) if self._files else None
         if locks is None:
-            return False
-        return any(
-            held.overlaps(offset, length) and (owner is not opened if held.exclusive else exclusive)
+            return []
+        return [
+            held
             for owner, held in locks.held
-        )
+            if (owner is not opened if held.exclusive else exclusive)
+        ]
 
     def lock(self, opened: Open, wanted: Range) -> bool:
         """Take a lock; False if it conflicts with one that is held."""

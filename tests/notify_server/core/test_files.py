@@ -143,6 +143,25 @@ def test_a_read_only_share_can_be_read_and_no_more() -> None:
 # --- READ, WRITE, FLUSH -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("offset", "data", "status"),
+    [
+        (0, b"xy", ACCESS_DENIED),
+        (3, b"xy", ACCESS_DENIED),
+        (0, b"", 0),
+        (4, b"xy", 0),
+        ((1 << 64) - 1, b"xy", 0),
+    ],
+)
+def test_who_may_only_append_overwrites_nothing(offset: int, data: bytes, status: int) -> None:
+    world = World()
+    world.store.make("f", b"data")
+    talk = world.ready()
+    file_id = talk.open("f", access=0x00100004)
+    assert talk.call(WRITE, write_body(file_id, offset, data)).status == status
+    assert bytes(world.store.nodes["f"].data) == (b"data" if status else b"data" + data)
+
+
 def test_read_and_write() -> None:
     talk = World().ready()
     file_id = talk.open("f", disposition=2)

@@ -26,6 +26,7 @@ from tests.notify_server.core.talk import (
 SHARED, EXCLUSIVE, UNLOCK, AT_ONCE = 1, 2, 4, 16
 NOT_GRANTED, CONFLICT, NOT_LOCKED = 0xC0000055, 0xC0000054, 0xC000007E
 PENDING, CANCELLED = 0x103, 0xC0000120
+APPEND = (1 << 64) - 1
 NONE, LEVEL_II, EXCLUSIVE_OPLOCK, BATCH = 0, 1, 8, 9
 
 
@@ -69,6 +70,15 @@ def test_locks_are_mandatory() -> None:
     assert second.call(WRITE, write_body(b, 25, b"y")).status == CONFLICT
     assert first.call(READ, read_body(a, 5, 1)).status == 0
     assert first.call(WRITE, write_body(a, 25, b"y")).status == CONFLICT
+
+
+@pytest.mark.parametrize(("start", "status"), [(100, CONFLICT), (101, 0), (50, 0)])
+def test_an_append_is_kept_from_what_is_locked_beyond_the_end(start: int, status: int) -> None:
+    world, first, a, second, b = two()
+    assert lock(first, a, (start, 1, EXCLUSIVE | AT_ONCE)) == 0
+    assert second.call(WRITE, write_body(b, APPEND, b"y")).status == status
+    assert len(world.store.nodes["f"].data) == (100 if status else 101)
+    assert first.call(WRITE, write_body(a, APPEND, b"z")).status == 0
 
 
 def test_unlocking_needs_the_exact_range() -> None:
