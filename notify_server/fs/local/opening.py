@@ -248,7 +248,8 @@ class Opening(StoreBase):
             self._check_overwrite(request, stream, attributes)
             wanted |= _WRITE_DATA if not stream else 0
         granted = access.granted(request.desired_access, available)
-        if overwriting and not available & _WRITE_DATA:
+        if (overwriting or not exists) and not available & _WRITE_DATA:
+            # A new stream is written to the file as well.
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         if request.options & _DELETE_ON_CLOSE:
             check_deletable(self, status, attributes)

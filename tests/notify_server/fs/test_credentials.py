@@ -156,6 +156,23 @@ def test_a_link_in_a_directory_that_may_not_be_searched_leads_nowhere(
     refused(lambda: open_as(share, "private\\link", A.FILE_READ_DATA))
 
 
+@pytest.mark.parametrize("path", ["open\\file:new", "open:new"])
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_stream_is_added_only_to_what_may_be_written(
+    share: Share, tree: Path, path: str, allowed: bool
+) -> None:
+    """Whatever the stream is then opened for."""
+    if allowed:
+        (tree / "open/file").chmod(0o666)
+        (tree / "open").chmod(0o777)
+        share.store.close(open_as(share, path, A.FILE_READ_ATTRIBUTES, D.FILE_CREATE))
+    else:
+        refused(lambda: open_as(share, path, A.FILE_READ_ATTRIBUTES, D.FILE_CREATE))
+        refused(lambda: open_as(share, path, A.FILE_READ_DATA, D.FILE_OPEN_IF))
+    file = tree / path.partition(":")[0].replace("\\", "/")
+    assert os.listxattr(file) == (["user.notify_server.stream.new"] if allowed else [])
+
+
 def test_making_linking_and_moving_need_a_directory_that_may_be_changed(
     share: Share, tree: Path
 ) -> None:
