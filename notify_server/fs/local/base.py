@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from notify_server.fs import xattrs
-from notify_server.fs.access import Credentials
+from notify_server.fs.access import Credentials, Rights
 from notify_server.fs.api import Attributes, Handle
 from notify_server.fs.errors import status_error
 from notify_server.fs.feed import ChangeFeed, Kind, Operation
@@ -67,7 +67,7 @@ class StoreBase:
         if user is None:
             return
         self.check_reachable(user, directory)
-        if not user.may_change(os.fstat(directory)):
+        if not user.may_change(Rights.of(directory)):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
 
     def may_list(self, handle: Handle, key: str) -> bool:
@@ -76,7 +76,7 @@ class StoreBase:
             return True
         path = "/".join(to_disk(part) for part in key.split("/"))
         try:
-            return self._reaches(user, path) and user.may_list(os.lstat(path))
+            return self._reaches(user, path) and user.may_list(Rights.of(path))
         except OSError:  # it is gone: nobody can tell any more
             return False
 
@@ -85,10 +85,10 @@ class StoreBase:
         inside = self.relative(path)
         steps = () if inside == "." else inside.split("/")
         at = self.root
-        reaches = user.may_search(os.lstat(at))
+        reaches = user.may_search(Rights.of(at))
         for step in steps:
             at = join(at, step)
-            reaches = reaches and user.may_search(os.lstat(at))
+            reaches = reaches and user.may_search(Rights.of(at))
         return reaches
 
     def relative(self, path: str) -> str:

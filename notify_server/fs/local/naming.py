@@ -8,6 +8,7 @@ import stat
 from typing import Final
 
 from notify_server.fs import xattrs
+from notify_server.fs.access import Rights
 from notify_server.fs.api import Handle
 from notify_server.fs.feed import Kind
 from notify_server.fs.handle import LocalHandle
@@ -109,7 +110,7 @@ class Naming(StoreBase):
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
         status = os.fstat(target.fd)
         user = handle.credentials
-        if user is not None and not user.may_remove(os.fstat(target.parent), status):
+        if user is not None and not user.may_remove(Rights.of(target.parent), status):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         dos = xattrs.get_dos(f"/proc/self/fd/{target.fd}")
         if (

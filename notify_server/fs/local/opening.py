@@ -8,7 +8,7 @@ import stat
 from typing import Final
 
 from notify_server.fs import access, security, times, xattrs
-from notify_server.fs.access import Credentials
+from notify_server.fs.access import Credentials, Rights
 from notify_server.fs.api import Opened, OpenRequest
 from notify_server.fs.errors import status_error
 from notify_server.fs.feed import Kind, Operation
@@ -131,7 +131,8 @@ class Opening(StoreBase):
         if request.disposition in _MUST_EXIST:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
         above = found.above or os.fstat(found.parent)
-        if request.credentials is not None and not request.credentials.may_change(above):
+        user = request.credentials
+        if user is not None and not user.may_change(Rights.of(found.parent)):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         parent = self.files.get(key_of(above))
         if parent is not None and parent.delete_pending:
@@ -241,8 +242,8 @@ class Opening(StoreBase):
         available = access.maximal(path, attributes, directory=is_directory)
         available &= _allowed(found, present)
         if request.credentials is not None:
-            above = os.fstat(found.parent) if found.parent >= 0 else None
-            available &= access.of_mode(request.credentials, status, above)
+            above = Rights.of(found.parent) if found.parent >= 0 else None
+            available &= access.of_mode(request.credentials, Rights.of(found.fd), above)
         wanted = access.specific(request.desired_access)
         if overwriting:
             self._check_overwrite(request, stream, attributes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from notify_server.fs.access import Credentials, of_mode
+from notify_server.fs.access import Credentials, Rights, of_mode
 from notify_server.fs.api import Handle, OpenRequest
 from notify_server.wire.constants import AccessMask as A
 from notify_server.wire.constants import CreateDisposition as D
@@ -58,16 +59,73 @@ def tree(share: Share) -> Path:
 )
 def test_owner_group_and_others(uid: int, gid: int, groups: tuple[int, ...], bits: int) -> None:
     status = os.stat_result((0o40751, 0, 0, 1, 1, 2, 0, 0, 0, 0))
-    assert Credentials(uid, gid, frozenset(groups)).bits(status) == bits
+    assert Credentials(uid, gid, frozenset(groups)).bits(Rights(status)) == bits
+
+
+def acl(*entries: tuple[int, int, int]) -> bytes:
+    """system.posix_acl_access of (tag, permissions, whose)."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+NOBODY = 0xFFFFFFFF
+USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER = 1, 2, 4, 8, 0x10, 0x20
+
+
+@pytest.mark.parametrize(
+    ("uid", "gid", "groups", "bits"),
+    [
+        (1, 9, (), 7),  # the owner
+        (3, 9, (), 6),  # named, and masked
+        (3, 2, (), 6),  # named comes before groups
+        (9, 2, (), 0),  # the file's group: the mode has the mask there
+        (9, 9, (4,), 4),
+        (9, 2, (4, 5), 6),  # groups add up
+        (9, 9, (), 1),
+    ],
+)
+def test_an_acl_decides_where_a_file_has_one(
+    uid: int, gid: int, groups: tuple[int, ...], bits: int
+) -> None:
+    status = os.stat_result((0o100761, 0, 0, 1, 1, 2, 0, 0, 0, 0))
+    entries = acl(
+        (USER_OBJ, 7, NOBODY), (USER, 7, 3), (GROUP_OBJ, 0, NOBODY), (GROUP, 5, 4),
+        (GROUP, 2, 5), (MASK, 6, NOBODY), (OTHER, 1, NOBODY),
+    )  # fmt: skip
+    assert Credentials(uid, gid, frozenset(groups)).bits(Rights(status, entries)) == bits
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_mask_of_an_acl_is_not_what_the_group_may(
+    share: Share, tree: Path, named: bool
+) -> None:
+    """A directory and a file whose group has nothing and whose mask has all."""
+    uid = STRANGER.uid if named else STRANGER.uid + 1
+    entries = acl(
+        (USER_OBJ, 7, NOBODY), (USER, 7, uid), (GROUP_OBJ, 0, NOBODY), (MASK, 7, NOBODY),
+        (OTHER, 0, NOBODY),
+    )  # fmt: skip
+    member = Credentials(STRANGER.uid, os.getegid())
+    asked = [("shared", A.FILE_LIST_DIRECTORY), ("open\\file", A.FILE_WRITE_DATA)]
+    asked += [("shared\\file", A.FILE_READ_DATA), ("shared\\file", A.DELETE)]
+    try:
+        for path in ("shared", "open/file"):
+            os.setxattr(tree / path, "system.posix_acl_access", entries)
+    except OSError as error:
+        pytest.skip(f"no POSIX ACLs here: {error}")
+    for path, access in asked:
+        if named:
+            share.store.close(open_as(share, path, access, who=member))
+        else:
+            refused(lambda p=path, a=access: open_as(share, p, a, who=member))
 
 
 def test_the_sticky_bit_keeps_others_files() -> None:
     parent = os.stat_result((0o41777, 0, 0, 1, 0, 0, 0, 0, 0, 0))
     mine, yours = (os.stat_result((0o100666, 0, 0, 1, uid, 0, 0, 0, 0, 0)) for uid in (7, 8))
     me = Credentials(7, 7)
-    assert of_mode(me, mine, parent) & A.DELETE
-    assert not of_mode(me, yours, parent) & A.DELETE
-    assert not of_mode(me, mine, None) & A.DELETE  # the root of a share
+    assert of_mode(me, Rights(mine), Rights(parent)) & A.DELETE
+    assert not of_mode(me, Rights(yours), Rights(parent)) & A.DELETE
+    assert not of_mode(me, Rights(mine), None) & A.DELETE  # the root of a share
 
 
 @pytest.mark.parametrize(
