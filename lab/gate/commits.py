@@ -23,6 +23,8 @@ KERNEL_PARTS = (
     *(KERNEL_MARK, "include/linux/asn1*"),
 )
 MOST_COMMITS = 200
+OF_A_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE")
+_COMMIT = re.compile(r"^([0-9a-f]{40,64}) (.*)$", re.MULTILINE)  # among git's warnings
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,9 @@ class Commit:
 def _git(tree: Path, *words: str, deadline: float = GIT_DEADLINE_S) -> process.Ran:
     # Somebody else's tree is read all the same: nothing of it is executed.
     safe = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
-    env = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    # Inside a hook, or after an export, git's own variables name another repository.
+    env = {name: value for name, value in os.environ.items() if name not in OF_A_REPOSITORY}
+    env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     return process.run(["git", *safe, "-C", str(tree), *words], deadline=deadline, env=env)
 
 
@@ -57,17 +61,20 @@ def resolve(tree: Path, revision: str) -> Commit:
             f"{tree} has no revision {revision!r}: {_words(ran.output)}",
             "--src names a git tree; a branch, a tag, a hash, HEAD~2",
         )
-    return _commit(ran.output.strip())
+    return _listed(ran.output)[-1]
 
 
 def commits(tree: Path, range: str) -> list[Commit]:
-    """The commits of a range, oldest first."""
-    ran = _git(tree, "log", "--reverse", "--no-merges", "--format=%H %s", range, "--")
+    """The commits of a range that follow one another, oldest first, its end always among them.
+
+    Of what was merged, the merge: a commit of another branch stands on another base.
+    """
+    ran = _git(tree, "log", "--reverse", "--first-parent", "--format=%H %s", range, "--")
     if ran.returncode != 0:
         raise UsageError(
             f"{range} is no range of {tree}: {_words(ran.output)}", "as in v6.12..HEAD"
         )
-    found = [_commit(line) for line in ran.output.splitlines() if line]
+    found = _listed(ran.output)
     if not found:
         raise UsageError(f"{range} has no commits", "the older end stands first: A..B")
     if len(found) > MOST_COMMITS:
@@ -95,7 +102,7 @@ def export(tree: Path, commit: Commit, into: Path) -> Path:
             raise LabFailed(f"{commit} cannot be taken out of {tree}: {_words(ran.output)}")
         unpacked = Path(scratch) / "tree"
         with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter="data")
+            tar.extractall(unpacked, filter=_without_links_out)  # noqa: S202 - data_filter, in it
         unpacked.rename(into)
     return into
 
@@ -118,9 +125,16 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _commit(line: str) -> Commit:
-    hash, _, subject = line.partition(" ")
-    return Commit(hash, subject)
+def _without_links_out(member: tarfile.TarInfo, into: str) -> tarfile.TarInfo | None:
+    """Leave out links that lead out of the tree: nothing is built from what they lead to."""
+    try:
+        return tarfile.data_filter(member, into)
+    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError):
+        return None
+
+
+def _listed(output: str) -> list[Commit]:
+    return [Commit(hash, subject) for hash, subject in _COMMIT.findall(output)]
 
 
 def _words(output: str) -> str:

@@ -61,11 +61,14 @@ def judge(base: Json, base_server: str, candidate: Json, candidate_server: str) 
 
 
 def _severities(cell: Json | None) -> list[int]:
-    """How bad each round was; [] if one came to no verdict."""
+    """How bad each round was that came to a verdict."""
     rounds = cell["stability"]["verdicts"] if cell else {}
-    if any(outcome not in SEVERITY for outcome in rounds):
-        return []
-    return [SEVERITY[outcome] for outcome, count in rounds.items() for _ in range(count)]
+    return [
+        SEVERITY[outcome]
+        for outcome, count in rounds.items()
+        if outcome in SEVERITY
+        for _ in range(count)
+    ]
 
 
 def _cell(found: Judged, before: Json | None, after: Json) -> None:

@@ -21,6 +21,7 @@ from lab.kbuild.model import BuildFailed
 from lab.kernel import guest
 from lab.kernel.reload import ModuleRefused, reload_module
 from lab.matrix import Wanted, run_on_lab, versions_of
+from lab.nodes.model import DeadlineExceeded
 from lab.scenarios.model import Scenario
 from lab.verdicts.matrix import Matrix
 from lab.verdicts.render import matrix_json
@@ -149,7 +150,7 @@ class _Run:
                 )
             with lab.progress.step("reload", f"Starting {node} with it"):
                 reload_module(lab, temporary_flavour, built)
-        except (BuildFailed, ModuleRefused) as error:
+        except (BuildFailed, ModuleRefused, DeadlineExceeded) as error:
             raise Broken(error.message.replace(str(source), str(self._gate.tree))) from None
         return self._described(str(commit), node)
 

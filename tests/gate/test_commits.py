@@ -1,5 +1,6 @@
 """Commits of a git tree: named, listed, taken out."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -65,3 +66,48 @@ def test_a_range_without_commits_is_refused(tree: Path, word: str) -> None:
 def test_a_folder_that_is_no_git_tree_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a git repository"):
         commits.resolve(tmp_path, "HEAD")
+
+
+def test_a_merge_is_judged_and_what_was_merged_is_not(tree: Path, tmp_path: Path) -> None:
+    """A commit of a side branch stands on another base; the tip is always among them."""
+    merged = tmp_path / "merged"
+    subprocess.run(["git", "clone", "-q", tree, merged], check=True)
+    git(merged, "checkout", "-q", "-b", "side", "HEAD~1")
+    (merged / "fs/nls/nls_utf8.c").write_text("side\n")
+    git(merged, "commit", "-q", "-a", "-m", "aside")
+    git(merged, "checkout", "-q", "-")
+    git(merged, "merge", "-q", "--no-ff", "-m", "merge it", "side")
+    found = [commit.subject for commit in commits.commits(merged, "HEAD~2..HEAD")]
+    assert found == ["three", "merge it"]
+
+
+def test_gits_warnings_are_no_commits(tree: Path, tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    subprocess.run(["git", "clone", "-q", tree, both], check=True)
+    git(both, "branch", "twice", "HEAD~1")
+    git(both, "tag", "twice", "HEAD~1")
+    assert commits.resolve(both, "twice").subject == "two"
+    assert [c.subject for c in commits.commits(both, "twice..HEAD")] == ["three"]
+
+
+def test_the_repository_of_a_hook_is_not_taken_for_the_tree(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path / "other"], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    assert commits.resolve(tree, "HEAD").subject == "three"
+
+
+def test_links_out_of_the_tree_are_left_out(tree: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    subprocess.run(["git", "clone", "-q", tree, linked], check=True)
+    (linked / "scripts/asn1_compiler.c").unlink()  # no kernel tree: all of it is taken
+    (linked / "linux").symlink_to("/usr/src/linux")
+    (linked / "up").symlink_to("../../up")
+    (linked / "same").symlink_to("fs/nls/nls_utf8.c")
+    git(linked, "add", "-A")
+    git(linked, "commit", "-q", "-m", "links")
+    out = commits.export(linked, commits.resolve(linked, "HEAD"), tmp_path / "out")
+    assert (out / "same").read_text() == "one\n"
+    assert not os.path.lexists(out / "linux")
+    assert not os.path.lexists(out / "up")

@@ -57,6 +57,7 @@ def judged(before: str, after: str, **more: Any) -> Judged:
         ("pass", "pass", ""),
         ("not run", "fail", "not_compared"),
         ("pass", "no evidence", "not_compared"),
+        ("pass,pass,pass", "fail,fail,no evidence", "new_failures"),
     ],
 )
 def test_a_cell_is_told_under_one_heading(before: str, after: str, kind: str) -> None:

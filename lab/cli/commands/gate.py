@@ -23,7 +23,7 @@ MOST_ROUNDS = 100
         "src": "the git tree that revisions are of: a kernel tree or an out-of-tree ksmbd",
         "flavour": "revisions run on the kernel of this flavour; without it on the default one's",
         "repeat": "run everything N times on both sides (3)",
-        "each": "build and run each commit of the range, and name the first bad one",
+        "each": "build and run commit after commit (of a branch, its merge); name the first bad",
         "json": "print the verdict as JSON instead of Markdown",
     },
     metavars={"src": "DIR", "repeat": "N", "flavour": "NAME"},
