@@ -61,8 +61,7 @@ def _lock(request: Request, opened: Open, elements: list[LockElement]) -> Outcom
     for index, wanted in enumerate(ranges):
         if server.locks.lock(opened, wanted):
             continue
-        for taken in ranges[:index]:
-            server.locks.unlock(opened, taken.offset, taken.length)
+        server.locks.give_back(opened, ranges[:index])
         if elements[index].flags & _AT_ONCE or not request.is_last:
             server.grant_waiting(server.locks.retry(opened), request.now)
             raise StatusError(NtStatus.STATUS_LOCK_NOT_GRANTED)

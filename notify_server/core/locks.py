@@ -93,6 +93,15 @@ class LockTable:
                     return True
         return False
 
+    def give_back(self, opened: Open, taken: list[Range]) -> None:
+        """Undo `lock` of these very ranges; an older lock of an equal range stays."""
+        locks = self._files[opened.lock_key]
+        locks.held = [
+            (owner, held)
+            for owner, held in locks.held
+            if owner is not opened or not any(held is mine for mine in taken)
+        ]
+
     def wait(self, parked: ParkedRequest, opened: Open, wanted: Range) -> None:
         """Queue a request for a lock that `lock` just refused."""
         self._files[opened.lock_key].waiting.append(_Waiting(parked, opened, wanted))

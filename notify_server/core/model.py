@@ -95,17 +95,18 @@ class Open:
     closed: bool = False
     closing: list[Callable[[JobResult, float], None]] | None = None
     """While the store closes the handle: the CLOSE that waits for it."""
+    lock_key: tuple[int, int, str] = field(init=False)
+    """What byte-range locks are held on: a stream of a file of a store, as it was opened. Renamed,
+    it keeps the key that its locks are found by."""
+
+    def __post_init__(self) -> None:
+        _path, _colon, stream = self.handle.path.partition(":")
+        self.lock_key = id(self.store), self.index_number, stream.lower()
 
     @property
     def file_id(self) -> bytes:
         """SMB2_FILEID (2.2.14.1): the same number, never used again, persistent and volatile."""
         return _FILE_ID.pack(self.number, self.number)
-
-    @property
-    def lock_key(self) -> tuple[int, int, str]:
-        """What byte-range locks are held on: a stream of a file of a store."""
-        _path, _colon, stream = self.handle.path.partition(":")
-        return id(self.store), self.index_number, stream.lower()
 
 
 def file_number(file_id: bytes) -> int:

@@ -263,8 +263,17 @@ def close(request: Request) -> Outcome:
         server.close_open(opened, request.now)
         return _once_closed(opened, Reply(pack_close_response()))
 
-    def then(attributes: Attributes) -> Outcome:
+    def attributes() -> Attributes | None:
+        """None where they cannot be read: it is closed all the same (3.3.5.10)."""
+        try:
+            return opened.store.attributes(opened.handle)
+        except StatusError:
+            return None
+
+    def then(attributes: Attributes | None) -> Outcome:
         server.close_open(opened, request.now)
+        if attributes is None:
+            return _once_closed(opened, Reply(pack_close_response()))
         reply = Reply(
             pack_close_response(
                 _POSTQUERY,
@@ -277,7 +286,7 @@ def close(request: Request) -> Outcome:
         return _once_closed(opened, reply)
 
     request.busy = opened
-    return Job(lambda: opened.store.attributes(opened.handle), then)
+    return Job(attributes, then)
 
 
 def _once_closed(opened: Open, reply: Reply) -> Outcome:

@@ -170,7 +170,9 @@ class OplockTable:
 
     def _overdue(self, now: float) -> Iterator[Open]:
         while self._breaks and self._breaks[0][0] <= now:
-            yield self._breaks.popleft()[1]
+            opened = self._breaks.popleft()[1]
+            if opened.oplock_waiters is not None:  # else it was answered in time
+                yield opened
 
     def _settle(self, opened: Open, level: int, now: float) -> None:
         opened.oplock_level = level

@@ -8,6 +8,7 @@ from notify_server.wire.status import NtStatus, StatusError
 
 STATUS_OF_ERRNO: dict[int, NtStatus] = {
     errno.ENOENT: NtStatus.STATUS_OBJECT_NAME_NOT_FOUND,
+    errno.ENODATA: NtStatus.STATUS_OBJECT_NAME_NOT_FOUND,  # a stream
     errno.ENOTDIR: NtStatus.STATUS_OBJECT_PATH_NOT_FOUND,
     errno.EEXIST: NtStatus.STATUS_OBJECT_NAME_COLLISION,
     errno.EACCES: NtStatus.STATUS_ACCESS_DENIED,

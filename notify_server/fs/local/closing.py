@@ -33,7 +33,9 @@ class Closing(StoreBase):
         with contextlib.suppress(StatusError, OSError), self.files.lock:
             try:
                 if local.delete_on_close:
-                    self._delete_on_close(local)
+                    # Whatever comes of it, the file is one open less: else none would be its last.
+                    with contextlib.suppress(StatusError, OSError):
+                        self._delete_on_close(local)
                 if self.files.remove(local.file, local) and local.file.delete_pending:
                     self._delete(local)
             finally:

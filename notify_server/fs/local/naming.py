@@ -136,6 +136,8 @@ class Naming(StoreBase):
             if not new:
                 self._stream_to_data(handle, replace)
                 return
+            if new == handle.stream:
+                return
             there = xattrs.find_stream(handle.proc, new)
             if there is not None and there != handle.stream:
                 if not replace:
@@ -148,7 +150,11 @@ class Naming(StoreBase):
                 expect_attrib(operation, directory, name)
                 xattrs.remove_stream(handle.proc, handle.stream)
                 expect_attrib(operation, directory, name)
-                xattrs.write_stream(handle.proc, new, value)
+                try:
+                    xattrs.write_stream(handle.proc, new, value)
+                except BaseException:  # a name too long, a disk that is full by now
+                    xattrs.write_stream(handle.proc, handle.stream, value)
+                    raise
                 operation.happened(
                     done(Done.STREAM_REMOVED, key, f"{file}:{handle.stream}"),
                     done(Done.STREAM_ADDED, key, f"{file}:{new}"),

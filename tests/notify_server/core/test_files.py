@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from notify_server.core.config import Bounds
-from notify_server.wire.status import NtStatus
+from notify_server.wire.status import NtStatus, StatusError
 from tests.notify_server.core.talk import (
     CLOSE,
     CREATE,
@@ -123,6 +123,22 @@ def test_close_tells_the_attributes_if_asked() -> None:
     assert struct.unpack("<HHIQQQQQQI", talk.call(CLOSE, close_body(talk.open("f"))).body)[3:] == (
         0, 0, 0, 0, 0, 0, 0,
     )  # fmt: skip
+
+
+def test_close_closes_also_what_has_no_attributes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that was deleted through another handle, say."""
+    world = World()
+    world.store.make("f", b"12345")
+    talk = world.ready()
+    file_id = talk.open("f")
+
+    def gone(handle: object) -> object:
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND)
+
+    monkeypatch.setattr(world.store, "attributes", gone)
+    answer = talk.call(CLOSE, close_body(file_id, flags=1))
+    assert (answer.status, answer.body[2:4]) == (0, b"\0\0")
+    assert world.server.handles == 0
 
 
 def test_a_read_only_share_can_be_read_and_no_more() -> None:

@@ -97,6 +97,27 @@ def test_several_locks_are_taken_together_or_not_at_all() -> None:
     assert lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE)) == 0
 
 
+def test_what_is_undone_of_several_locks_is_no_older_one() -> None:
+    _world, first, a, second, b = two()
+    lock(first, a, (50, 1, EXCLUSIVE | AT_ONCE))
+    lock(second, b, (0, 10, SHARED | AT_ONCE))
+    elements = (0, 10, SHARED | AT_ONCE), (50, 1, SHARED | AT_ONCE)
+    assert lock(second, b, *elements) == NOT_GRANTED
+    assert lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE)) == NOT_GRANTED
+    assert lock(second, b, (0, 10, UNLOCK)) == 0
+    assert lock(second, b, (0, 10, UNLOCK)) == NOT_LOCKED
+
+
+def test_locks_are_found_by_the_name_that_was_opened() -> None:
+    """A stream may be renamed while its bytes are locked."""
+    _world, first, a, second, b = two()
+    lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE))
+    for opened in first.connection.sessions[first.session_id].opens.values():
+        opened.handle.path = "f:renamed"
+    first.call(CLOSE, close_body(a))
+    assert lock(second, b, (0, 10, EXCLUSIVE | AT_ONCE)) == 0
+
+
 @pytest.mark.parametrize(
     "element",
     [
@@ -215,6 +236,18 @@ def test_after_the_break_both_share_level_ii() -> None:
     assert response.body == acknowledge(file_id, LEVEL_II)
     (created,) = second.take()
     assert (created.status, created.body[2]) == (0, LEVEL_II)
+
+
+def test_what_was_acknowledged_in_time_is_kept_when_the_time_is_over() -> None:
+    world, first, second = setting()
+    _level, a = granted(first, oplock=BATCH)
+    second.send(CREATE, create_body("f"))
+    first.take()
+    first.call(OPLOCK_BREAK, acknowledge(a, LEVEL_II))
+    (created,) = second.take()
+    world.server.tick(1100.0)
+    assert second.call(WRITE, write_body(created.body[64:80], 0, b"y")).status == 0
+    assert [answer.body for answer in first.take()] == [acknowledge(a, NONE)]
 
 
 def test_overwriting_breaks_to_none() -> None:

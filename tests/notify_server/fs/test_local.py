@@ -569,6 +569,27 @@ def test_streams(share) -> None:
     assert share.open("f::$DATA").handle.path == "f"
 
 
+def test_a_stream_that_two_handles_delete_leaves_its_file_usable(share) -> None:
+    share.store.close(share.create("f"))
+    share.store.close(share.open("f:s", D.FILE_CREATE).handle)
+    doomed = [share.open("f:s", options=ON_CLOSE).handle for _ in range(2)]
+    for handle in doomed:
+        share.store.close(handle)
+    share.store.close(share.open("f", access=AccessMask.DELETE, share=0, options=ON_CLOSE).handle)
+    assert not (share.root / "f").exists()
+
+
+def test_a_stream_that_cannot_have_its_new_name_keeps_the_old_one(share) -> None:
+    share.create("f")
+    stream = share.open("f:s", D.FILE_CREATE).handle
+    share.store.write(stream, 0, b"abc")
+    with pytest.raises(StatusError):
+        share.store.rename(stream, ":" + 240 * "x", False)
+    assert share.store.read(stream, 0, 9) == b"abc"
+    share.store.rename(stream, ":s", True)
+    assert share.store.read(stream, 0, 9) == b"abc"
+
+
 def test_a_stream_can_become_the_data(share) -> None:
     """smbtorture smb2.streams.rename2."""
     plain = share.create("f")
