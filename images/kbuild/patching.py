@@ -12,24 +12,22 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-_FILE = re.compile(r"^diff --git a/(\S+) b/(\S+)$", re.MULTILINE)
-_PLAIN = re.compile(r"^--- (\S+).*\n\+\+\+ (\S+)", re.MULTILINE)
-_NEW = re.compile(r"^--- /dev/null\b", re.MULTILINE)
+from diffs import NONE, Malformed, Section, mails
+
 _HUNK = re.compile(r"^Hunk #(\d+) FAILED at (\d+)", re.MULTILINE)
 _FUZZ = re.compile(r"^Hunk #\d+ succeeded at .*$", re.MULTILINE)
+
+
+def _shown(text: str) -> str:
+    """A patch's own words as they can be printed, whatever bytes it has."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class DoesNotApply(Exception):
     """A patch of the series does not apply; the message names file and hunk."""
 
-
-@dataclass(frozen=True)
-class Section:
-    """What a patch says about one file."""
-
-    old: str
-    new: str
-    text: str
+    def __init__(self, words: str) -> None:
+        super().__init__(_shown(words))
 
 
 @dataclass(frozen=True)
@@ -40,20 +38,10 @@ class Applied:
     notes: tuple[str, ...]
 
 
-def sections(text: str) -> list[Section]:
-    """Split a patch, as git or diff -u wrote it, into its files; mail around it is dropped."""
-    marks = list(_FILE.finditer(text)) or list(_PLAIN.finditer(text))
-    ends = [*(mark.start() for mark in marks[1:]), _end(text)]
-    return [
-        Section(mark.group(1), mark.group(2), text[mark.start() : end])
-        for mark, end in zip(marks, ends, strict=False)
-    ]
-
-
-def _end(text: str) -> int:
-    """Where the last file's part ends: at a mail's signature, if there is one."""
-    found = re.search(r"^-- \n", text, re.MULTILINE)
-    return found.start() if found else len(text)
+def _below(name: str) -> PurePosixPath:
+    """A file's name without the folder that git puts before it."""
+    path = PurePosixPath(name)
+    return PurePosixPath(*path.parts[1:]) if path.parts[0] in ("a", "b") else path
 
 
 def place(section: Section, root: Path, server: str) -> str | None:
@@ -64,7 +52,7 @@ def place(section: Section, root: Path, server: str) -> str | None:
     """
     for name in (section.new, section.old):
         path = PurePosixPath(name)
-        below = PurePosixPath(*path.parts[1:]) if path.parts[0] in ("a", "b") else path
+        below = _below(name)
         candidates = [below, path, PurePosixPath(server) / below]
         if below.parts[:3] == ("fs", "smb", "server"):
             candidates.append(PurePosixPath(*below.parts[3:]))
@@ -72,7 +60,7 @@ def place(section: Section, root: Path, server: str) -> str | None:
             if (root / candidate).is_file():
                 return str(candidate)
         # A new file: its folder must be there.
-        if name == section.new and _NEW.search(section.text.partition("\n@@")[0]):
+        if name == section.new and section.made:
             for candidate in candidates:
                 # At the root there are ksmbd's own files only where ksmbd is all of the tree.
                 ours = server == "." or candidate.parent != PurePosixPath(".")
@@ -83,58 +71,71 @@ def place(section: Section, root: Path, server: str) -> str | None:
 
 def rewritten(section: Section, path: str) -> str:
     """Return a section's text with `path` as its file, both sides."""
-    lines = section.text.split("\n")
-    head = next((i for i, line in enumerate(lines) if line.startswith("@@")), len(lines))
-    for index, line in enumerate(lines[:head]):
-        if line.startswith("diff --git "):
-            lines[index] = f"diff --git a/{path} b/{path}"
-        elif line.startswith("--- ") and "/dev/null" not in line:
-            lines[index] = f"--- a/{path}"
-        elif line.startswith("+++ ") and "/dev/null" not in line:
-            lines[index] = f"+++ b/{path}"
-    return "\n".join(lines)
+    ours = {
+        "diff --git ": f"a/{path} b/{path}",
+        "--- ": NONE if section.made else f"a/{path}",
+        "+++ ": NONE if section.gone else f"b/{path}",
+    }
+    head = [
+        next((start + ours[start] for start in ours if line.startswith(start)), line)
+        for line in section.head
+    ]
+    return "".join(f"{line}\n" for line in (*head, *section.hunks))
 
 
 def _run(argv: list[str], root: Path, text: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, cwd=root, input=text, text=True, capture_output=True, check=False)
+    # A patch may have bytes that are no UTF-8; they go through as they came.
+    return subprocess.run(
+        argv, cwd=root, input=text, capture_output=True, check=False,
+        encoding="utf-8", errors="surrogateescape",
+    )  # fmt: skip
 
 
 def apply(name: str, text: str, root: Path, server: str) -> Applied:
     """Apply one patch to the tree at `root`; raise DoesNotApply."""
-    found = sections(text)
+    try:
+        found = mails(text)
+    except Malformed as error:
+        raise DoesNotApply(f"{name}: {error}") from None
     if not found:
         raise DoesNotApply(f"{name}: there is no diff in it")
-    files, notes, todo = [], [], []
-    for section in found:
-        path = place(section, root, server)
-        if path is None:
-            notes.append(f"{name}: left out {section.new}, no part of ksmbd's build")
-        else:
-            files.append(path)
-            todo.append(rewritten(section, path))
-    if not todo:
+    files: list[str] = []
+    notes: list[str] = []
+    for mail in found:
+        todo = {}
+        for section in mail:
+            path = place(section, root, server)
+            if path is None:
+                notes.append(f"{name}: left out {_below(section.new)}, no part of ksmbd's build")
+            else:
+                todo[path] = section
+        notes += _applied(name, todo, root)
+        files += todo
+    if not files:
         raise DoesNotApply(f"{name}: it changes no file of ksmbd")
-    whole = "".join(part if part.endswith("\n") else part + "\n" for part in todo)
-    if _run(["git", "apply", "-p1", "-"], root, whole).returncode != 0:
-        notes += _forgiving(name, files, todo, root)
-    return Applied(tuple(files), tuple(notes))
+    return Applied(tuple(dict.fromkeys(files)), tuple(map(_shown, notes)))
 
 
-def _forgiving(name: str, files: list[str], todo: list[str], root: Path) -> list[str]:
-    """Apply with patch(1), file by file; return what it had to forgive."""
+def _applied(name: str, todo: dict[str, Section], root: Path) -> list[str]:
+    """Apply one mail's part, exactly or else forgiving; return what had to be forgiven."""
+    parts = {path: rewritten(section, path) for path, section in todo.items()}
+    if (
+        not parts
+        or _run(["git", "apply", "-p1", "-"], root, "".join(parts.values())).returncode == 0
+    ):
+        return []
     notes = []
-    for path, part in zip(files, todo, strict=True):
+    for path, part in parts.items():
         # More fuzz than one line finds a place for nearly every hunk, and often the wrong one.
         argv = ["patch", "-p1", "--forward", "--fuzz=1", "--no-backup-if-mismatch", "-r", "-"]
-        done = _run(argv, root, part if part.endswith("\n") else part + "\n")
+        done = _run(argv, root, part)
         if done.returncode != 0:
-            raise DoesNotApply(_why(name, path, part, done.stdout + done.stderr))
+            raise DoesNotApply(_why(name, path, todo[path].hunks, done.stdout + done.stderr))
         notes += [f"{name}: {path}: {line}" for line in _FUZZ.findall(done.stdout)]
     return notes
 
 
-def _why(name: str, path: str, part: str, said: str) -> str:
-    hunks = ["@@" + text for text in re.split(r"^@@", part, flags=re.MULTILINE)[1:]]
+def _why(name: str, path: str, hunks: tuple[str, ...], said: str) -> str:
     failed = [(int(number), line) for number, line in _HUNK.findall(said)]
     if not failed:
         if "previously applied" in said or "Reversed" in said:

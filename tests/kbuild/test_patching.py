@@ -109,19 +109,76 @@ def test_a_patch_that_is_there_already_is_said_to_be(root: Path) -> None:
         apply(root, diff(FILE))
 
 
-def test_a_series_of_git_format_patch(root: Path, tmp_path: Path) -> None:
-    def git(*words: str) -> str:
-        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        return subprocess.run(
-            ["git", *who, *words], cwd=root, check=True, capture_output=True, text=True
-        ).stdout
+def git(root: Path, *words: str) -> str:
+    who = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "core.quotePath=false")
+    argv = ["git", *who, *words]
+    return subprocess.run(argv, cwd=root, check=True, capture_output=True, text=True).stdout
 
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "before")
-    (root / FILE).write_text((root / FILE).read_text().replace("line 7", "seven"))
-    git("commit", "-qam", "Change a line")
-    text = git("format-patch", "-1", "--stdout")
-    git("checkout", "-q", "HEAD~1")
-    apply(root, text)
-    assert "seven" in (root / FILE).read_text()
+
+def commit(root: Path) -> None:
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "A change")
+
+
+@pytest.fixture
+def history(root: Path) -> Path:
+    """The tree as a git repository with one commit."""
+    git(root, "init", "-q")
+    commit(root)
+    return root
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+def series(root: Path, count: int, *options: str) -> str:
+    """The last commits as one file of mails; the tree is put back to before them."""
+    text = git(root, "format-patch", f"-{count}", "--stdout", *options)
+    git(root, "checkout", "-q", f"HEAD~{count}")
+    return text
+
+
+def test_a_series_of_git_format_patch(history: Path) -> None:
+    edit(history / FILE, "line 7", "seven")
+    commit(history)
+    apply(history, series(history, 1))
+    assert "seven" in (history / FILE).read_text()
+
+
+def test_each_mail_of_a_file_is_applied_to_its_last_hunk(history: Path) -> None:
+    for old, new in (("line 7", "seven"), ("line 20", "twenty"), ("line 33\n", "- \n")):
+        edit(history / FILE, old, new)
+        commit(history)
+    edit(history / FILE, "- \n", "")  # a line of the diff that looks like a signature
+    commit(history)
+    whole = (history / FILE).read_text()
+    assert apply(history, series(history, 4)).files == (FILE,)
+    assert (history / FILE).read_text() == whole
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"),
+    [
+        (diff(FILE).partition("@@")[0], r"smb2pdu\.c: no change follows its name"),
+        (diff(FILE).partition("+changed")[0], r"smb2pdu\.c: hunk 1 has not as many lines"),
+        ("@@" + diff(FILE).partition("@@")[2], r"a hunk without the name of its file"),
+    ],
+)
+def test_a_patch_that_is_cut_off_is_refused(root: Path, cut: str, words: str) -> None:
+    end = "-- \n2.50\n"
+    with pytest.raises(patching.DoesNotApply, match=words):
+        apply(root, diff(FILE, line=5) + end + cut + end)
+
+
+def test_a_hunk_that_is_longer_than_it_says_is_refused(root: Path) -> None:
+    with pytest.raises(patching.DoesNotApply, match=r"smb2pdu\.c: hunk 1 has not as many lines"):
+        apply(root, diff(FILE) + "+more\n")
+
+
+def test_bytes_that_are_no_utf8_go_through(root: Path) -> None:
+    apply(root, diff(FILE).replace("changed", "\udce4nderung"))
+    assert b"\n\xe4nderung\n" in (root / FILE).read_bytes()
+    with pytest.raises(patching.DoesNotApply, match="hunk 1") as refused:
+        apply(root, diff(FILE, line=30, old="\udce4nderes"))
+    assert str(refused.value).encode()
