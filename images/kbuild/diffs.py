@@ -46,6 +46,12 @@ class Section:
     hunks: tuple[str, ...]
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the file is called, its new name first."""
+        known = (self.new, self.old)
+        return tuple(dict.fromkeys(name for name in known if name != NONE))
+
+    @property
     def made(self) -> bool:
         """Whether the file is new."""
         return self.old == NONE or self._says("new file mode ")
@@ -95,10 +101,10 @@ def mails(text: str) -> list[list[Section]]:
             continue
         head = lines[begin:at]
         old, new = _names(head)
-        hunks, at = _hunks(lines, at, new if old == NONE else old)
+        hunks, at = _hunks(lines, at, old if new == NONE else new)
         section = Section(old, new, tuple(head), tuple(hunks))
         if section.empty:
-            raise Malformed(f"{new if old == NONE else old}: no change follows its name")
+            raise Malformed(f"{section.names[0]}: no change follows its name")
         if fresh or any(new == before.new for before in found[-1]):
             found.append([])
         found[-1].append(section)

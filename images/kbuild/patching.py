@@ -7,12 +7,27 @@ subsystem) is left out and named: the copy does not have those files.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import staging
 from diffs import NONE, Malformed, Section, mails
+
+# ksmbd's own folder in a kernel, and the one that it shares with the client.
+_FOLDERS = {
+    "fs/smb/server": ("fs/smb/server", "fs/smb/common"),
+    "fs/ksmbd": ("fs/ksmbd", "fs/smbfs_common"),
+}
+# What an out-of-tree ksmbd has not at its top, and what both have there.
+_KERNEL = (
+    *("arch", "block", "certs", "crypto", "Documentation", "drivers", "fs", "include", "init"),
+    *("io_uring", "ipc", "kernel", "lib", "LICENSES", "mm", "net", "rust", "samples", "scripts"),
+    *("security", "sound", "tools", "usr", "virt"),
+)
+_BOTH = ("Makefile", "Kconfig")
 
 _HUNK = re.compile(r"^Hunk #(\d+) FAILED at (\d+)", re.MULTILINE)
 _FUZZ = re.compile(r"^Hunk #\d+ succeeded at .*$", re.MULTILINE)
@@ -38,55 +53,120 @@ class Applied:
     notes: tuple[str, ...]
 
 
-def _below(name: str) -> PurePosixPath:
-    """A file's name without the folder that git puts before it."""
-    path = PurePosixPath(name)
-    return PurePosixPath(*path.parts[1:]) if path.parts[0] in ("a", "b") else path
+@dataclass(frozen=True)
+class Tree:
+    """The tree that is patched: where ksmbd is in it, and whether the patch is of ksmbd alone."""
+
+    root: Path
+    server: str
+    alone: bool = False
+
+    @property
+    def home(self) -> Path:
+        """ksmbd's own folder."""
+        return self.root / self.server
+
+    def has(self, path: PurePosixPath | str) -> bool:
+        """Tell whether there is such a file."""
+        return (self.root / path).is_file()
+
+    def place(self, name: str, *, made: bool) -> str | None:
+        """Return where a file of a patch is, or would be; None if it is no part of ksmbd's build.
+
+        A path says by itself that it is ksmbd's, or a file of that name is in the tree. At the top
+        there are ksmbd's files only in a patch of ksmbd alone: the kernel has a Makefile, too.
+        """
+        readings = _readings(name, self.home)
+        path = _own(name, self.server)
+        if path is None:
+            there = [each for each in readings if len(each.parts) > 1]
+            there += [PurePosixPath(self.server, each) for each in readings if self.alone]
+            path = next((each for each in there if self.has(each)), None)
+        if path is None and self.alone and (made or self.server == "."):
+            path = PurePosixPath(self.server, readings[0])
+        return str(path) if path and staging.is_source(Path(path)) else None
 
 
-def place(section: Section, root: Path, server: str) -> str | None:
-    """Return where in the tree a section's file is, None if the tree has no part of it.
+def _readings(name: str, home: Path) -> list[PurePosixPath]:
+    """A file's name without its first folder, and with it; the likelier one first.
 
-    A patch for a kernel tree fits an out-of-tree ksmbd, and the other way round, when the part of
-    the path that differs is taken off or put in front.
+    The first folder is a/ or w/ of git's or the user's linux-6.12.orig/, but with git's noprefix
+    it may be ksmbd's own.
     """
-    for name in (section.new, section.old):
-        path = PurePosixPath(name)
-        below = _below(name)
-        candidates = [below, path, PurePosixPath(server) / below]
-        if below.parts[:3] == ("fs", "smb", "server"):
-            candidates.append(PurePosixPath(*below.parts[3:]))
-        for candidate in candidates:
-            if (root / candidate).is_file():
-                return str(candidate)
-        # A new file: its folder must be there.
-        if name == section.new and section.made:
-            for candidate in candidates:
-                # At the root there are ksmbd's own files only where ksmbd is all of the tree.
-                ours = server == "." or candidate.parent != PurePosixPath(".")
-                if ours and (root / candidate).parent.is_dir():
-                    return str(candidate)
+    path = PurePosixPath(name)
+    if len(path.parts) == 1:
+        return [path]
+    both = [PurePosixPath(*path.parts[1:]), path]
+    return both[::-1] if (home / path.parts[0]).is_dir() else both
+
+
+def _own(name: str, server: str) -> PurePosixPath | None:
+    """Return where a kernel's path into ksmbd's folders leads in the tree; None if it is none.
+
+    What stands before them does not matter: `diff -ur` may have been given whole paths.
+    """
+    # An out-of-tree ksmbd has no common folder.
+    here = _FOLDERS.get(server, (server,))
+    pairs = [pair for there in _FOLDERS.values() for pair in zip(there, here, strict=False)]
+    parts = PurePosixPath(name).parts
+    for path in (PurePosixPath(*parts[at:]) for at in range(len(parts))):
+        for kernels, ours in pairs:
+            if path.is_relative_to(kernels):
+                return PurePosixPath(ours, path.relative_to(kernels))
     return None
 
 
-def rewritten(section: Section, path: str) -> str:
-    """Return a section's text with `path` as its file, both sides."""
-    ours = {
-        "diff --git ": f"a/{path} b/{path}",
-        "--- ": NONE if section.made else f"a/{path}",
-        "+++ ": NONE if section.gone else f"b/{path}",
-    }
-    head = [
-        next((start + ours[start] for start in ours if line.startswith(start)), line)
-        for line in section.head
-    ]
-    return "".join(f"{line}\n" for line in (*head, *section.hunks))
+def is_alone(sections: list[Section], tree: Tree) -> bool:
+    """Tell whether a patch is of an out-of-tree ksmbd, whose files stand at the top."""
+    names = [(name, section.made) for section in sections for name in section.names]
+    paths = [(path, made) for name, made in names for path in _readings(name, tree.home)]
+    tops = {path.parts[0] for path, _ in paths}
+    if any(top in _KERNEL and not (tree.home / top).is_dir() for top in tops):
+        return False
+    if any(_own(name, tree.server) for name, _ in names):
+        return False
+    return tree.server == "." or any(
+        (tree.home / path.parent).is_dir() if made else (tree.home / path).is_file()
+        for path, made in paths
+        if path.name not in _BOTH
+    )
+
+
+def where(section: Section, tree: Tree) -> str | None:
+    """Return where in the tree a section's file is, None if the tree has no part of it."""
+    places = [tree.place(name, made=section.made) for name in section.names]
+    ours = [path for path in places if path]
+    return next((path for path in ours if tree.has(path)), ours[0] if ours else None)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section whose file was found in the tree."""
+
+    path: str
+    section: Section
+
+    @property
+    def text(self) -> str:
+        """The section with the tree's paths, as `git apply` and patch(1) take it."""
+        ours = {
+            "diff --git ": f"a/{self.path} b/{self.path}",
+            "--- ": NONE if self.section.made else f"a/{self.path}",
+            "+++ ": NONE if self.section.gone else f"b/{self.path}",
+        }
+        head = [
+            next((start + ours[start] for start in ours if line.startswith(start)), line)
+            for line in self.section.head
+        ]
+        return "".join(f"{line}\n" for line in (*head, *self.section.hunks))
 
 
 def _run(argv: list[str], root: Path, text: str) -> subprocess.CompletedProcess[str]:
+    # Below a repository of somebody else's, git apply would pass over all files without a word.
+    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(root.resolve().parent)}
     # A patch may have bytes that are no UTF-8; they go through as they came.
     return subprocess.run(
-        argv, cwd=root, input=text, capture_output=True, check=False,
+        argv, cwd=root, env=environ, input=text, capture_output=True, check=False,
         encoding="utf-8", errors="surrogateescape",
     )  # fmt: skip
 
@@ -99,48 +179,51 @@ def apply(name: str, text: str, root: Path, server: str) -> Applied:
         raise DoesNotApply(f"{name}: {error}") from None
     if not found:
         raise DoesNotApply(f"{name}: there is no diff in it")
+    tree = Tree(root, server)
+    tree = replace(tree, alone=is_alone([section for mail in found for section in mail], tree))
     files: list[str] = []
     notes: list[str] = []
     for mail in found:
-        todo = {}
+        parts = []
         for section in mail:
-            path = place(section, root, server)
+            path = where(section, tree)
             if path is None:
-                notes.append(f"{name}: left out {_below(section.new)}, no part of ksmbd's build")
+                shown = _readings(section.names[0], tree.home)[0]
+                notes.append(f"{name}: left out {shown}, no part of ksmbd's build")
+            elif not section.made and not tree.has(path):
+                raise DoesNotApply(f"{name}: {path}: the source has no such file")
             else:
-                todo[path] = section
-        notes += _applied(name, todo, root)
-        files += todo
+                parts.append(Part(path, section))
+        notes += _applied(name, parts, root)
+        files += [part.path for part in parts]
     if not files:
         raise DoesNotApply(f"{name}: it changes no file of ksmbd")
     return Applied(tuple(dict.fromkeys(files)), tuple(map(_shown, notes)))
 
 
-def _applied(name: str, todo: dict[str, Section], root: Path) -> list[str]:
+def _applied(name: str, parts: list[Part], root: Path) -> list[str]:
     """Apply one mail's part, exactly or else forgiving; return what had to be forgiven."""
-    parts = {path: rewritten(section, path) for path, section in todo.items()}
-    if (
-        not parts
-        or _run(["git", "apply", "-p1", "-"], root, "".join(parts.values())).returncode == 0
-    ):
+    whole = "".join(part.text for part in parts)
+    if not parts or _run(["git", "apply", "-p1", "-"], root, whole).returncode == 0:
         return []
     notes = []
-    for path, part in parts.items():
+    for part in parts:
         # More fuzz than one line finds a place for nearly every hunk, and often the wrong one.
         argv = ["patch", "-p1", "--forward", "--fuzz=1", "--no-backup-if-mismatch", "-r", "-"]
-        done = _run(argv, root, part)
+        done = _run(argv, root, part.text)
         if done.returncode != 0:
-            raise DoesNotApply(_why(name, path, todo[path].hunks, done.stdout + done.stderr))
-        notes += [f"{name}: {path}: {line}" for line in _FUZZ.findall(done.stdout)]
+            raise DoesNotApply(f"{name}: {part.path}: {_why(part, done.stdout + done.stderr)}")
+        notes += [f"{name}: {part.path}: {line}" for line in _FUZZ.findall(done.stdout)]
     return notes
 
 
-def _why(name: str, path: str, hunks: tuple[str, ...], said: str) -> str:
+def _why(part: Part, said: str) -> str:
+    hunks = part.section.hunks
     failed = [(int(number), line) for number, line in _HUNK.findall(said)]
     if not failed:
         if "previously applied" in said or "Reversed" in said:
-            return f"{name}: {path}: it seems to be applied already"
-        return f"{name}: {path}: {said.strip().splitlines()[-1] if said.strip() else 'refused'}"
+            return "it seems to be applied already"
+        return said.strip().splitlines()[-1] if said.strip() else "refused"
     words = ", ".join(f"hunk {number} (line {line})" for number, line in failed)
     shown = hunks[failed[0][0] - 1].rstrip() if failed[0][0] <= len(hunks) else ""
-    return f"{name}: {path}: {words} of {len(hunks)} does not apply; the first is\n{shown}"
+    return f"{words} of {len(hunks)} does not apply; the first is\n{shown}"

@@ -87,12 +87,93 @@ def test_a_new_file_is_made_in_an_out_of_tree_ksmbd(tmp_path: Path, path: str, g
     assert (tmp_path / "notify.c").read_text() == "int x;\n"
 
 
+@pytest.fixture
+def trees(tmp_path: Path) -> tuple[Path, Path]:
+    """A kernel tree as it is unpacked, and one to edit beside it."""
+    for name in ("linux-6.12.orig", "linux-6.12"):
+        (tmp_path / name / SERVER).mkdir(parents=True)
+        (tmp_path / name / FILE).write_text("\n".join(LINES) + "\n")
+    return tmp_path / "linux-6.12.orig", tmp_path / "linux-6.12"
+
+
+def difference(before: Path, after: Path, *, whole: bool = False) -> str:
+    argv = ["diff", "-urN", *(str(path) if whole else path.name for path in (before, after))]
+    return subprocess.run(argv, cwd=before.parent, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_diff_of_two_unpacked_trees(trees: tuple[Path, Path], whole: bool) -> None:
+    before, after = trees
+    edit(after / FILE, "line 7", "seven")
+    (after / SERVER / "notify.c").write_text("int x;\n")
+    there = difference(before, after, whole=whole)
+    back = difference(after, before, whole=whole)
+    apply(before, there)
+    assert difference(before, after) == ""
+    assert set(apply(before, back).files) == {FILE, f"{SERVER}/notify.c"}
+    assert (before / FILE).read_text().splitlines() == LINES
+    assert not (before / SERVER / "notify.c").exists()
+
+
+@pytest.mark.parametrize("option", ["diff.mnemonicPrefix", "diff.noprefix"])
+@pytest.mark.parametrize("folder", [SERVER, "mgmt"])
+def test_whatever_prefix_git_writes(history: Path, option: str, folder: str) -> None:
+    server = SERVER if folder == SERVER else "."
+    (history / folder).mkdir(exist_ok=True)
+    (history / folder / "session.c").write_text("int x;\n")
+    commit(history)
+    edit(history / folder / "session.c", "x", "y")
+    text = git(history, "-c", f"{option}=true", "diff")
+    git(history, "checkout", "-q", ".")
+    assert apply(history, text, server).files == (f"{folder}/session.c",)
+    assert (history / folder / "session.c").read_text() == "int y;\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "server", "here"),
+    [
+        (f"{SERVER}/notify/n.c", SERVER, f"{SERVER}/notify/n.c"),
+        ("fs/smb/common/notify/n.h", SERVER, "fs/smb/common/notify/n.h"),
+        (f"{SERVER}/notify/n.c", "fs/ksmbd", "fs/ksmbd/notify/n.c"),
+        (f"{SERVER}/notify/n.c", ".", "notify/n.c"),
+        ("notify/n.c", ".", "notify/n.c"),
+    ],
+)
+def test_a_new_file_may_be_in_a_new_folder(
+    history: Path, tmp_path: Path, path: str, server: str, here: str
+) -> None:
+    (history / path).parent.mkdir(parents=True)
+    (history / path).write_text("int x;\n")
+    commit(history)
+    target = tmp_path / "target"
+    (target / server).mkdir(parents=True)
+    assert apply(target, series(history, 1), server).files == (here,)
+    assert (target / here).read_text() == "int x;\n"
+
+
+@pytest.mark.parametrize(("server", "here"), [(SERVER, FILE), (".", "smb2pdu.c")])
+def test_the_kernels_makefile_is_not_ksmbds(tmp_path: Path, server: str, here: str) -> None:
+    (tmp_path / server).mkdir(parents=True, exist_ok=True)
+    (tmp_path / here).write_text("\n".join(LINES) + "\n")
+    (tmp_path / server / "Makefile").write_text("ksmbd-y := smb2pdu.o\n")
+    applied = apply(tmp_path, diff("Makefile") + diff(FILE), server)
+    assert applied.files == (here,)
+    assert applied.notes == ("0001-x.patch: left out Makefile, no part of ksmbd's build",)
+
+
+def test_an_out_of_tree_ksmbds_makefile_is_the_one_of_its_folder(root: Path) -> None:
+    (root / SERVER / "Makefile").write_text("\n".join(LINES) + "\n")
+    assert apply(root, diff("Makefile") + diff("smb2pdu.c")).files == (f"{SERVER}/Makefile", FILE)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         (diff(FILE, old="something else"), r"smb2pdu\.c: hunk 1 \(line 19\) of 1 does not apply"),
         (diff(FILE, old="something else"), r"(?s)@@ -19,3 \+19,3 @@.*-something else"),
         ("just words\n", "there is no diff in it"),
+        (diff(f"{SERVER}/vfs.c"), r"fs/smb/server/vfs\.c: the source has no such file"),
+        (diff("Makefile"), "it changes no file of ksmbd"),
         (diff("Documentation/x.rst"), "it changes no file of ksmbd"),
     ],
 )
