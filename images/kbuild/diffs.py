@@ -64,7 +64,12 @@ class Section:
     @property
     def moved(self) -> bool:
         """Whether the file is made from another one."""
-        return self._says("rename from ", "copy from ")
+        return self.copied or self._says("rename from ")
+
+    @property
+    def copied(self) -> bool:
+        """Whether the other one stays."""
+        return self._says("copy from ")
 
     @property
     def binary(self) -> bool:

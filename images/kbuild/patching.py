@@ -29,6 +29,7 @@ _KERNEL = (
 )
 _BOTH = ("Makefile", "Kconfig")
 
+_REMEDY = "git format-patch --no-renames makes a patch that can be applied"
 _HUNK = re.compile(r"^Hunk #(\d+) FAILED at (\d+)", re.MULTILINE)
 _FUZZ = re.compile(r"^Hunk #\d+ succeeded at .*$", re.MULTILINE)
 
@@ -69,6 +70,10 @@ class Tree:
     def has(self, path: PurePosixPath | str) -> bool:
         """Tell whether there is such a file."""
         return (self.root / path).is_file()
+
+    def shown(self, name: str) -> str:
+        """A file's name for the user, without the folder before it."""
+        return str(_readings(name, self.home)[0])
 
     def place(self, name: str, *, made: bool) -> str | None:
         """Return where a file of a patch is, or would be; None if it is no part of ksmbd's build.
@@ -132,33 +137,58 @@ def is_alone(sections: list[Section], tree: Tree) -> bool:
     )
 
 
-def where(section: Section, tree: Tree) -> str | None:
-    """Return where in the tree a section's file is, None if the tree has no part of it."""
-    places = [tree.place(name, made=section.made) for name in section.names]
-    ours = [path for path in places if path]
-    return next((path for path in ours if tree.has(path)), ours[0] if ours else None)
-
-
 @dataclass(frozen=True)
 class Part:
-    """A section whose file was found in the tree."""
+    """A section whose file was found in the tree; `source` is what it is renamed or copied from."""
 
     path: str
+    source: str
     section: Section
 
     @property
     def text(self) -> str:
         """The section with the tree's paths, as `git apply` and patch(1) take it."""
         ours = {
-            "diff --git ": f"a/{self.path} b/{self.path}",
-            "--- ": NONE if self.section.made else f"a/{self.path}",
+            "diff --git ": f"a/{self.source} b/{self.path}",
+            "--- ": NONE if self.section.made else f"a/{self.source}",
             "+++ ": NONE if self.section.gone else f"b/{self.path}",
+            **{"rename from ": self.source, "copy from ": self.source},
+            **{"rename to ": self.path, "copy to ": self.path},
         }
         head = [
             next((start + ours[start] for start in ours if line.startswith(start)), line)
             for line in self.section.head
         ]
         return "".join(f"{line}\n" for line in (*head, *self.section.hunks))
+
+
+def fitted(section: Section, tree: Tree) -> Part | None:
+    """Return a section with its place in the tree, None if the tree has no part of it."""
+    if section.moved:
+        return _moved(section, tree)
+    places = [tree.place(name, made=section.made) for name in section.names]
+    ours = [path for path in places if path]
+    if not ours:
+        return None
+    path = next((path for path in ours if tree.has(path)), ours[0])
+    if not section.made and not tree.has(path):
+        raise DoesNotApply(f"{path}: the source has no such file")
+    if section.binary or "\\" in path:
+        raise DoesNotApply(f"{path}: neither a binary file nor a quoted name is taken")
+    return Part(path, path, section)
+
+
+def _moved(section: Section, tree: Tree) -> Part | None:
+    source, path = tree.place(section.old, made=False), tree.place(section.new, made=True)
+    if path is None and (source is None or section.copied):
+        return None
+    if path is None or source is None:
+        shown = [tree.shown(name) for name in section.names]
+        raise DoesNotApply(
+            f"{shown[0]}: it is made from {shown[1]}, and one of them is no part of ksmbd's build; "
+            + _REMEDY
+        )
+    return Part(path, source, section)
 
 
 def _run(argv: list[str], root: Path, text: str) -> subprocess.CompletedProcess[str]:
@@ -175,46 +205,54 @@ def apply(name: str, text: str, root: Path, server: str) -> Applied:
     """Apply one patch to the tree at `root`; raise DoesNotApply."""
     try:
         found = mails(text)
-    except Malformed as error:
+        if not found:
+            raise DoesNotApply("there is no diff in it")
+        tree = Tree(root, server)
+        tree = replace(tree, alone=is_alone([section for mail in found for section in mail], tree))
+        files: list[str] = []
+        notes: list[str] = []
+        for mail in found:
+            more = _apply(mail, tree)
+            files += more.files
+            notes += more.notes
+        if not files:
+            raise DoesNotApply("it changes no file of ksmbd")
+    except (Malformed, DoesNotApply) as error:
         raise DoesNotApply(f"{name}: {error}") from None
-    if not found:
-        raise DoesNotApply(f"{name}: there is no diff in it")
-    tree = Tree(root, server)
-    tree = replace(tree, alone=is_alone([section for mail in found for section in mail], tree))
-    files: list[str] = []
-    notes: list[str] = []
-    for mail in found:
-        parts = []
-        for section in mail:
-            path = where(section, tree)
-            if path is None:
-                shown = _readings(section.names[0], tree.home)[0]
-                notes.append(f"{name}: left out {shown}, no part of ksmbd's build")
-            elif not section.made and not tree.has(path):
-                raise DoesNotApply(f"{name}: {path}: the source has no such file")
-            else:
-                parts.append(Part(path, section))
-        notes += _applied(name, parts, root)
-        files += [part.path for part in parts]
-    if not files:
-        raise DoesNotApply(f"{name}: it changes no file of ksmbd")
-    return Applied(tuple(dict.fromkeys(files)), tuple(map(_shown, notes)))
+    return Applied(tuple(dict.fromkeys(files)), tuple(_shown(f"{name}: {note}") for note in notes))
 
 
-def _applied(name: str, parts: list[Part], root: Path) -> list[str]:
-    """Apply one mail's part, exactly or else forgiving; return what had to be forgiven."""
-    whole = "".join(part.text for part in parts)
-    if not parts or _run(["git", "apply", "-p1", "-"], root, whole).returncode == 0:
-        return []
-    notes = []
-    for part in parts:
-        # More fuzz than one line finds a place for nearly every hunk, and often the wrong one.
-        argv = ["patch", "-p1", "--forward", "--fuzz=1", "--no-backup-if-mismatch", "-r", "-"]
-        done = _run(argv, root, part.text)
-        if done.returncode != 0:
-            raise DoesNotApply(f"{name}: {part.path}: {_why(part, done.stdout + done.stderr)}")
-        notes += [f"{name}: {part.path}: {line}" for line in _FUZZ.findall(done.stdout)]
-    return notes
+def _apply(mail: list[Section], tree: Tree) -> Applied:
+    """Apply one mail, exactly or else forgiving."""
+    fits = [(section, fitted(section, tree)) for section in mail]
+    parts = [part for _, part in fits if part]
+    notes = [
+        f"left out {tree.shown(section.names[0])}, no part of ksmbd's build"
+        for section, part in fits
+        if part is None
+    ]
+    if parts:
+        exact = _run(["git", "apply", "-p1", "-"], tree.root, "".join(part.text for part in parts))
+        if exact.returncode != 0:
+            for part in parts:
+                notes += _forgiving(part, tree, exact.stderr)
+    return Applied(tuple(part.path for part in parts), tuple(notes))
+
+
+def _forgiving(part: Part, tree: Tree, said: str) -> list[str]:
+    """Apply a file's part with patch(1); return what had to be forgiven."""
+    if part.section.moved:
+        why = said.partition("\n")[0].removeprefix("error: ")
+        raise DoesNotApply(
+            f"{part.path}: it is made from {part.source}, for which all of the patch must fit "
+            f"exactly, and it does not ({why}); {_REMEDY}"
+        )
+    # More fuzz than one line finds a place for nearly every hunk, and often the wrong one.
+    argv = ["patch", "-p1", "--forward", "--fuzz=1", "--no-backup-if-mismatch", "-r", "-"]
+    done = _run(argv, tree.root, part.text)
+    if done.returncode != 0:
+        raise DoesNotApply(f"{part.path}: {_why(part, done.stdout + done.stderr)}")
+    return [f"{part.path}: {line}" for line in _FUZZ.findall(done.stdout)]
 
 
 def _why(part: Part, said: str) -> str:

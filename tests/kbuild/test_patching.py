@@ -173,6 +173,10 @@ def test_an_out_of_tree_ksmbds_makefile_is_the_one_of_its_folder(root: Path) -> 
         (diff(FILE, old="something else"), r"(?s)@@ -19,3 \+19,3 @@.*-something else"),
         ("just words\n", "there is no diff in it"),
         (diff(f"{SERVER}/vfs.c"), r"fs/smb/server/vfs\.c: the source has no such file"),
+        (
+            f"diff --git a/{FILE} b/{FILE}\nindex 1..2 100644\nBinary files a/x and b/x differ\n",
+            r"smb2pdu\.c: neither a binary file nor",
+        ),
         (diff("Makefile"), "it changes no file of ksmbd"),
         (diff("Documentation/x.rst"), "it changes no file of ksmbd"),
     ],
@@ -263,3 +267,89 @@ def test_bytes_that_are_no_utf8_go_through(root: Path) -> None:
     with pytest.raises(patching.DoesNotApply, match="hunk 1") as refused:
         apply(root, diff(FILE, line=30, old="\udce4nderes"))
     assert str(refused.value).encode()
+
+
+OTHER = f"{SERVER}/vfs.c"
+NEW = f"{SERVER}/notify/watch.c"
+
+
+def content(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*.c")}
+
+
+@pytest.mark.parametrize("server", [SERVER, "."])
+def test_renames_and_copies_with_edits(
+    history: Path, tmp_path_factory: pytest.TempPathFactory, server: str
+) -> None:
+    (history / OTHER).write_text("\n".join(f"other {number}" for number in range(40)) + "\n")
+    commit(history)
+    target = tmp_path_factory.mktemp("target")
+    shutil.copytree(history / SERVER, target / server, dirs_exist_ok=True)
+    edit(history / FILE, "line 7", "seven")
+    commit(history)
+    (history / NEW).parent.mkdir()
+    (history / FILE).rename(history / NEW)
+    edit(history / NEW, "line 20", "twenty")
+    shutil.copy(history / OTHER, history / SERVER / "copy.c")
+    edit(history / SERVER / "copy.c", "other 9", "nine")
+    edit(history / OTHER, "other 9", "changed")
+    commit(history)
+    whole = content(history / SERVER)
+    text = series(history, 2, "-M", "-C")
+    assert text.count("\nrename from ") == text.count("\ncopy from ") == 1
+    apply(target, text, server)
+    assert content(target / server) == whole
+
+
+def moved(history: Path, old: str, new: str, option: str) -> str:
+    """A patch that renames or copies, and edits, a file."""
+    (history / old).parent.mkdir(parents=True, exist_ok=True)
+    (history / old).write_text("\n".join(f"other {number}" for number in range(40)) + "\n")
+    commit(history)
+    (history / new).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(history / old, history / new)
+    edit(history / new, "other 9", "nine")
+    if option == "-M":
+        (history / old).unlink()
+    edit(history / FILE, "line 7", "seven")
+    commit(history)
+    return series(history, 1, option, *(["--find-copies-harder"] if option == "-C" else []))
+
+
+@pytest.mark.parametrize("option", ["-M", "-C"])
+def test_a_file_that_is_made_from_one_outside_of_ksmbd_is_refused(
+    history: Path, option: str
+) -> None:
+    text = moved(history, "fs/smb/client/vfs.c", OTHER, option)
+    words = rf"{OTHER}: it is made from fs/smb/client/vfs\.c.*git format-patch --no-renames"
+    shutil.rmtree(history / "fs/smb/client")
+    with pytest.raises(patching.DoesNotApply, match=words):
+        apply(history, text)
+
+
+def test_a_copy_to_outside_of_ksmbd_is_left_out(history: Path) -> None:
+    applied = apply(history, moved(history, OTHER, "lib/vfs.c", "-C"))
+    assert applied.files == (FILE,)
+    assert applied.notes == ("0001-x.patch: left out lib/vfs.c, no part of ksmbd's build",)
+
+
+def test_a_rename_is_refused_where_it_does_not_fit_exactly(history: Path) -> None:
+    text = moved(history, OTHER, NEW, "-M")
+    edit(history / OTHER, "other 8\n", "another 8\n")
+    words = rf"{NEW}: it is made from {OTHER}.*patch failed: {OTHER}.*--no-renames"
+    with pytest.raises(patching.DoesNotApply, match=words):
+        apply(history, text)
+
+
+def test_modes_and_empty_files_come_with_a_context_that_moved(history: Path) -> None:
+    (history / OTHER).write_text("x\n")
+    commit(history)
+    (history / OTHER).chmod(0o755)
+    (history / SERVER / "empty.c").touch()
+    edit(history / FILE, "line 20", "twenty")
+    commit(history)
+    text = series(history, 1)
+    edit(history / FILE, "line 17", "other 17")
+    assert len(apply(history, text).files) == 3
+    assert (history / SERVER / "empty.c").exists()
+    assert (history / OTHER).stat().st_mode & 0o111
