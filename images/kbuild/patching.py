@@ -247,6 +247,10 @@ def _forgiving(part: Part, tree: Tree, said: str) -> list[str]:
             f"{part.path}: it is made from {part.source}, for which all of the patch must fit "
             f"exactly, and it does not ({why}); {_REMEDY}"
         )
+    if part.section.made and tree.has(part.path):
+        raise DoesNotApply(
+            f"{part.path}: the patch makes this file, but the source has it; is it applied already?"
+        )
     # More fuzz than one line finds a place for nearly every hunk, and often the wrong one.
     argv = ["patch", "-p1", "--forward", "--fuzz=1", "--no-backup-if-mismatch", "-r", "-"]
     done = _run(argv, tree.root, part.text)
@@ -256,6 +260,8 @@ def _forgiving(part: Part, tree: Tree, said: str) -> list[str]:
 
 
 def _why(part: Part, said: str) -> str:
+    if part.section.gone:
+        return "the patch deletes this file, but the source's is not the one that it knows"
     hunks = part.section.hunks
     failed = [(int(number), line) for number, line in _HUNK.findall(said)]
     if not failed:

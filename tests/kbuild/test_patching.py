@@ -341,6 +341,29 @@ def test_a_rename_is_refused_where_it_does_not_fit_exactly(history: Path) -> Non
         apply(history, text)
 
 
+def test_a_new_file_that_is_there_is_named_with_the_cause(history: Path) -> None:
+    (history / OTHER).write_text("int x;\n")
+    commit(history)
+    text = series(history, 1)
+    (history / OTHER).write_text("int y;\n")
+    words = rf"{OTHER}: the patch makes this file, but the source has it"
+    with pytest.raises(patching.DoesNotApply, match=words):
+        apply(history, text)
+
+
+@pytest.mark.parametrize("change", ["line 7", "line 40\n"])
+def test_a_deleted_file_that_was_changed_is_named_with_the_cause(
+    history: Path, change: str
+) -> None:
+    (history / FILE).unlink()
+    commit(history)
+    text = series(history, 1)
+    edit(history / FILE, change, f"{change}0\n")
+    words = rf"{FILE}: the patch deletes this file, but the source's is not the one that it knows"
+    with pytest.raises(patching.DoesNotApply, match=words):
+        apply(history, text)
+
+
 def test_modes_and_empty_files_come_with_a_context_that_moved(history: Path) -> None:
     (history / OTHER).write_text("x\n")
     commit(history)
