@@ -147,11 +147,12 @@ def main(argv: list[str]) -> int:
         tree, layout, changed = stage(arguments.source, arguments.work, arguments.patch)
         tell("staged", layout=layout.name, changed=changed)
         server = tree / layout.server
+        built = server / "ksmbd.ko"
+        built.unlink(missing_ok=True)  # the one of the last build is none of this one
         marker.touch()
         compile_asn1(tree, server, arguments.headers)
         make(server, tree, arguments.headers, arguments.shown, arguments.jobs)
         marker.unlink()
-        built = server / "ksmbd.ko"
         if not built.exists():
             raise Failed("not-ksmbd", "the build made no ksmbd.ko")
         finish(built, arguments.work, arguments.headers)
