@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-GENERATED = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".order", ".symvers", ".a", ".d")
+GENERATED = (
+    *(".o", ".ko", ".mod", ".mod.c", ".cmd", ".order", ".symvers", ".a", ".d"),
+    *(".asn1.c", ".asn1.h"),
+)
 
 
 class NotKsmbd(Exception):

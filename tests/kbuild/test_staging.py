@@ -36,6 +36,12 @@ def test_of_a_kernel_tree_what_ksmbd_needs_is_taken(tmp_path: Path) -> None:
     assert staged(tmp_path) == set(KERNEL)
 
 
+def test_what_an_in_tree_build_made_of_a_grammar_is_not_taken(tmp_path: Path) -> None:
+    grammar = "fs/smb/server/ksmbd_spnego_negtokeninit.asn1"
+    write(tmp_path, *KERNEL, grammar, f"{grammar}.c", f"{grammar}.h")
+    assert staged(tmp_path) == {*KERNEL, grammar}
+
+
 def test_of_an_out_of_tree_ksmbd_all_sources_are_taken(tmp_path: Path) -> None:
     write(tmp_path, "Makefile", text="obj-$(CONFIG_SMB_SERVER) += ksmbd.o\n")
     write(tmp_path, "smb2pdu.c", "mgmt/user_session.c", "ksmbd.mod.c", ".git/config")
