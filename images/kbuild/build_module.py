@@ -52,34 +52,34 @@ def stage(source: Path, work: Path, patches: list[Path]) -> tuple[Path, staging.
     try:
         layout = staging.layout_of(source)
         files = list(staging.files_of(source, layout))
+        origin = source
+        if patches:
+            origin = work / "patched"
+            shutil.rmtree(origin, ignore_errors=True)
+            _copy(source, origin, files)
+            _patch(origin, layout, patches)
+            files = list(staging.files_of(origin, layout))
+        changed = staging.synchronise(origin, work / "tree", files, work / "manifest")
     except staging.NotKsmbd as error:
         raise Failed("not-ksmbd", str(error)) from None
     except PermissionError as error:
         raise Failed("unreadable", f"{error.filename}: {error.strerror}") from None
-    tree, manifest = work / "tree", work / "manifest"
-    origin = source
-    if patches:
-        origin = work / "patched"
-        shutil.rmtree(origin, ignore_errors=True)
-        _copy(source, origin, files)
-        for patch in patches:
-            try:
-                applied = patching.apply(
-                    patch.name.partition("-")[2],  # mounted as NUMBER-NAME
-                    patch.read_text(encoding="utf-8", errors="surrogateescape"),
-                    origin,
-                    layout.server,
-                )
-            except patching.DoesNotApply as error:
-                raise Failed("patch", str(error)) from None
-            for note in applied.notes:
-                tell("note", text=note)
-        files = list(staging.files_of(origin, layout))
-    try:
-        changed = staging.synchronise(origin, tree, files, manifest)
-    except PermissionError as error:
-        raise Failed("unreadable", f"{error.filename}: {error.strerror}") from None
-    return tree, layout, [str(path) for path in changed]
+    return work / "tree", layout, [str(path) for path in changed]
+
+
+def _patch(origin: Path, layout: staging.Layout, patches: list[Path]) -> None:
+    for patch in patches:
+        try:
+            applied = patching.apply(
+                patch.name.partition("-")[2],  # mounted as NUMBER-NAME
+                patch.read_text(encoding="utf-8", errors="surrogateescape"),
+                origin,
+                layout.server,
+            )
+        except patching.DoesNotApply as error:
+            raise Failed("patch", str(error)) from None
+        for note in applied.notes:
+            tell("note", text=note)
 
 
 def _copy(source: Path, target: Path, files: list[Path]) -> None:

@@ -7,6 +7,8 @@ finds only what really changed.
 
 from __future__ import annotations
 
+import fnmatch
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +68,30 @@ def is_source(path: Path) -> bool:
 
 
 def files_of(root: Path, layout: Layout) -> Iterator[Path]:
-    """Yield the files that the build needs, relative to `root`."""
+    """Yield the files that the build needs, relative to `root`; raise OSError if it cannot tell."""
     seen = set()
     for pattern in layout.needs:
-        for path in sorted(root.glob(pattern)):
+        for path in _matching(root, pattern):
             inside = path.relative_to(root)
             if inside not in seen and is_source(inside) and path.is_file():
                 seen.add(inside)
                 yield inside
+
+
+def _matching(root: Path, pattern: str) -> Iterator[Path]:
+    """What Path.glob does, which passes over a folder that it may not read."""
+    folder, _, wanted = pattern.rpartition("/")
+    start = root / folder.removesuffix("**")
+    if not start.is_dir():
+        return
+    for at, folders, names in os.walk(start, onerror=_refuse):
+        deep = folder.endswith("**")
+        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
+        yield from (Path(at, name) for name in sorted(fnmatch.filter(names, wanted)))
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def synchronise(source: Path, target: Path, files: list[Path], manifest: Path) -> list[Path]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import build_module
 import pytest
@@ -29,3 +32,29 @@ def test_the_module_of_the_last_build_does_not_pass_as_this_ones(
     argv = [word for key, value in words.items() for word in (f"--{key}", str(value))]
     assert build_module.main(argv) == 1
     assert "the build made no ksmbd.ko" in capsys.readouterr().out
+
+
+def denied(call: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
+    """A system call that may not read one file or folder; to root nothing is forbidden."""
+
+    def instead(path: Any) -> Any:
+        if Path(path).name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return call(path)
+
+    return instead
+
+
+@pytest.mark.parametrize("patched", [False, True])
+@pytest.mark.parametrize("what", ["mgmt", "mgmt/user_session.c"])
+def test_what_cannot_be_read_of_the_source_is_told(
+    source: Path, monkeypatch: pytest.MonkeyPatch, what: str, patched: bool
+) -> None:
+    name = Path(what).name
+    monkeypatch.setattr(os, "scandir", denied(os.scandir, name))
+    monkeypatch.setattr(Path, "read_bytes", denied(Path.read_bytes, name))
+    work = source.parent / "work"
+    work.mkdir()
+    with pytest.raises(build_module.Failed, match=f"/source/{what}: Permission denied") as failed:
+        build_module.stage(source, work, [work / "0001-x.patch"] if patched else [])
+    assert failed.value.what == "unreadable"
