@@ -48,8 +48,16 @@ class Broken(Exception):
     """A revision that does not build, or does not run: a verdict, not an accident of the lab."""
 
 
-def run(lab: Lab, gate: Gate, progress: Callable[[int], ProgressCallback]) -> list[Verdict]:
-    """A verdict for the candidate, or for each commit of the range."""
+def run(
+    lab: Lab,
+    gate: Gate,
+    progress: Callable[[int], ProgressCallback],
+    found: Callable[[Verdict], None],
+) -> None:
+    """Tell `found` the verdict on the candidate, or on each commit of the range, once it is known.
+
+    What ends the run early takes nothing of what was found before.
+    """
     plan = gate.plan
     listed = commits.commits(_tree(gate), plan.range) if plan.range else []
     guests = {}
@@ -63,7 +71,7 @@ def run(lab: Lab, gate: Gate, progress: Callable[[int], ProgressCallback]) -> li
     exported = lab.paths.dot_lab / "gate" / "tree"
     try:
         with temporary(lab, guests) if guests else nullcontext():
-            return _Run(lab, gate, progress, exported).verdicts(listed)
+            _Run(lab, gate, progress, exported, found).judge(listed)
     finally:
         commits.forget(exported)
 
@@ -75,14 +83,20 @@ def _tree(gate: Gate) -> Path:
 
 class _Run:
     def __init__(
-        self, lab: Lab, gate: Gate, progress: Callable[[int], ProgressCallback], exported: Path
+        self,
+        lab: Lab,
+        gate: Gate,
+        progress: Callable[[int], ProgressCallback],
+        exported: Path,
+        found: Callable[[Verdict], None],
     ) -> None:
         self._lab = lab
         self._gate = gate
         self._progress = progress
         self._exported = exported
+        self._found = found
 
-    def verdicts(self, listed: Sequence[Commit]) -> list[Verdict]:
+    def judge(self, listed: Sequence[Commit]) -> None:
         plan = self._gate.plan
         try:
             base = self._ready(plan.base, BASE)
@@ -90,9 +104,10 @@ class _Run:
             raise LabFailed(
                 f"the base itself does not run: {broken}", "choose another --base"
             ) from None
-        if not listed:
-            return [self._one(base, plan.candidate)]
-        return self._each(base, listed)
+        if listed:
+            self._each(base, listed)
+        else:
+            self._found(self._one(base, plan.candidate))
 
     def _one(self, base: Compared, side: Side) -> Verdict:
         """Base and candidate in one run, side by side."""
@@ -105,23 +120,21 @@ class _Run:
         judged = judge(both, names[0], both, names[1])
         return Verdict(base, candidate, judged, folders=[both["folder"]])
 
-    def _each(self, base: Compared, listed: Sequence[Commit]) -> list[Verdict]:
+    def _each(self, base: Compared, listed: Sequence[Commit]) -> None:
         """The base once, then one commit after the other on the same guest."""
         base_node, node = self._node(self._gate.plan.base, BASE), backends.named(CANDIDATE)
         before = self._matrix([base_node])
-        verdicts = []
         for number, commit in enumerate(listed, 1):
             self._lab.progress.say(f"{number} of {len(listed)}: {commit}")
             try:
                 candidate = self._ready(Side(commit.short, revision=commit.hash), CANDIDATE)
             except Broken as broken:
-                verdicts.append(Verdict(base, Compared(str(commit)), broken=str(broken)))
+                self._found(Verdict(base, Compared(str(commit)), broken=str(broken)))
                 continue
             after = self._matrix([node])
             judged = judge(before, base_node, after, node)
             folders = [before["folder"], after["folder"]]
-            verdicts.append(Verdict(base, candidate, judged, folders=folders))
-        return verdicts
+            self._found(Verdict(base, candidate, judged, folders=folders))
 
     def _node(self, side: Side, temporary_flavour: str) -> str:
         return backends.named(temporary_flavour) if side.is_revision else side.backend

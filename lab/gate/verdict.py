@@ -18,6 +18,7 @@ HEADINGS = (
 )
 
 NOTHING = "nothing compared"
+UNFINISHED = "not finished"
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,26 @@ class Verdict:
         }
 
 
-def markdown(verdicts: Sequence[Verdict], scenarios: int, rounds: int, accelerator: str) -> str:
-    """The whole of it: one candidate, or each commit of a range with the first bad one named."""
+def markdown(
+    verdicts: Sequence[Verdict],
+    scenarios: int,
+    rounds: int,
+    accelerator: str,
+    *,
+    finished: bool = True,
+) -> str:
+    """The whole of it: one candidate, or each commit of a range with the first bad one named.
+
+    Of a run that ended early, the commits that it came to.
+    """
     bad = [verdict for verdict in verdicts if verdict.bad]
     open_ones = [verdict for verdict in verdicts if not verdict.holds and not verdict.bad]
-    word = (bad or open_ones or verdicts)[0].word
+    word = (bad or open_ones or verdicts)[0].word if bad or finished else UNFINISHED
     lines = [f"## CHANGE_NOTIFY gate: {word}", ""]
     if len(verdicts) > 1:
         lines += _table_of(verdicts, bad)
+    if not finished:
+        lines += ["The run ended early: what comes after these is not judged.", ""]
     shown = verdicts if len(verdicts) == 1 else (bad or open_ones)[:1]
     for verdict in shown:
         lines += _sides(verdict) + _findings(verdict)

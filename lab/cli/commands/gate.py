@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.cli import ksmbd_node, matrices
 from lab.cli.output import print_json
 from lab.cli.registry import command
 from lab.cli.words import Positional
+
+if TYPE_CHECKING:
+    from lab.gate.run import Gate
+    from lab.gate.verdict import Verdict
+    from lab.session import Lab
 
 MOST_ROUNDS = 100
 
@@ -46,15 +51,15 @@ def gate(
 ) -> int:
     """Judge a patch of ksmbd: base against candidate, repeated, as a verdict to paste under it.
 
-    Both run as columns, side by side. What is worse in every round than in any round of the base
-    fails the gate, and so does a report of the kernel (an oops, a warning) that the base does not
-    make and nobody knows. A revision that does not build or load fails too. Exits 0 if it passes,
-    1 if it fails, 2 for a wrong command line, 3 if the lab failed or nothing could be compared.
+    Both run as columns, side by side; with --each the base runs once, before. What is worse in
+    every round than in any round of the base fails the gate, and so does a report of the kernel
+    (an oops, a warning) that the base does not make and nobody knows. A revision that does not
+    build or load fails too. Exits 0 if it passes, 1 if it fails, 2 for a wrong command line, 3 if
+    the lab failed or nothing could be compared; verdicts from before it failed are printed.
     """
     from lab.errors import UsageError
     from lab.gate import run as gating
     from lab.gate.sides import plan
-    from lab.gate.verdict import markdown
     from lab.scenarios.catalogue import load
     from lab.session import Lab
 
@@ -70,19 +75,36 @@ def gate(
     wanted = gating.Gate(
         planned, load().select(names), int(repeat), tree, ksmbd_node.flavour_of(lab, flavour)
     )
-    with lab.locked("lab gate"):
-        verdicts = gating.run(lab, wanted, matrices.Ticker)
-    bad = [verdict for verdict in verdicts if verdict.bad]
-    holds = all(verdict.holds for verdict in verdicts)
-    if json:
+    verdicts: list[Verdict] = []
+    try:
+        with lab.locked("lab gate"):
+            gating.run(lab, wanted, matrices.Ticker, verdicts.append)
+    except BaseException:
+        if verdicts:  # hours of work, perhaps
+            _tell(lab, wanted, verdicts, json, finished=False)
+        raise
+    _tell(lab, wanted, verdicts, json, finished=True)
+    if any(verdict.bad for verdict in verdicts):
+        return 1
+    return 0 if all(verdict.holds for verdict in verdicts) else 3
+
+
+def _tell(
+    lab: Lab, gate: Gate, verdicts: Sequence[Verdict], as_json: bool, *, finished: bool
+) -> None:
+    from lab.gate.verdict import markdown
+
+    if as_json:
+        bad = [verdict for verdict in verdicts if verdict.bad]
         print_json(
             {
-                "holds": holds,
+                "holds": finished and all(verdict.holds for verdict in verdicts),
+                "finished": finished,
                 "first_bad": bad[0].candidate.what if bad else "",
-                "rounds": wanted.rounds,
+                "rounds": gate.rounds,
                 "verdicts": [verdict.as_json() for verdict in verdicts],
             }
         )
     else:
-        print(markdown(verdicts, len(wanted.scenarios), wanted.rounds, lab.accelerator), end="")
-    return 1 if bad else 0 if holds else 3
+        figures = (len(gate.scenarios), gate.rounds, lab.accelerator)
+        print(markdown(verdicts, *figures, finished=finished), end="")
