@@ -95,6 +95,8 @@ def test_the_repository_of_a_hook_is_not_taken_for_the_tree(
 ) -> None:
     subprocess.run(["git", "init", "-q", tmp_path / "other"], check=True)
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "other/.git/objects"))
     assert commits.resolve(tree, "HEAD").subject == "three"
 
 
