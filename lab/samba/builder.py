@@ -16,6 +16,7 @@ import lab as package
 from lab import render
 from lab.engine import explain
 from lab.errors import LabFailed
+from lab.samba import repository
 from lab.samba.inside.fetch_git import EXTRA_CERTIFICATES
 from lab.samba.inside.talk import MARK
 from lab.samba.progress_lines import percent, step
@@ -191,7 +192,8 @@ def fetched(lab: Lab, tag: str, source: Source, folder: Path, listener: Listener
     mounts = [Mount(checkout, "/checkout")]
     local = Path(source.url).is_absolute() and Path(source.url).is_dir()
     if local:
-        mounts.append(Mount(Path(source.url), source.url, read_only=True))
+        found = repository.folders(Path(source.url))
+        mounts += [Mount(part, str(part), read_only=True) for part in found]
     code = work(
         lab,
         tag,
