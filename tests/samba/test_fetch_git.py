@@ -9,7 +9,20 @@ from typing import Any
 import pytest
 
 from lab.samba import builder, repository
+from lab.samba.inside import fetch_git
 from lab.samba.source import Source
+
+DUBIOUS = """\
+fatal: detected dubious ownership in repository at '/home/me/samba'
+To add an exception for this directory, call:
+
+\tgit config --global --add safe.directory /home/me/samba
+fatal: Could not read from remote repository.
+
+Please make sure you have the correct access rights
+and the repository exists.
+"""
+SSH = "git@x.org: Permission denied (publickey).\n" + "\n".join(DUBIOUS.splitlines()[4:])
 
 
 def git(*words: str | Path) -> None:
@@ -76,3 +89,30 @@ def test_all_of_a_repository_is_mounted_for_the_fetch(
         f"{tmp_path}/to/checkout:/checkout:rw",
         *(f"{folder}:{folder}:ro" for folder in (linked, origin / ".git")),
     ]
+
+
+def test_a_repository_of_another_owner_is_fetched(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch_git, "CONFIGURATION", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")  # and have it back afterwards
+    monkeypatch.setenv("GIT_SSL_CAINFO", "")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    assert fetch_git.main([str(origin), "main", str(checkout)]) == 0
+    assert (checkout / "wscript").read_text() == "one\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (DUBIOUS, "fatal: detected dubious ownership in repository at '/home/me/samba'"),
+        (SSH, "git@x.org: Permission denied (publickey)."),
+        ("fatal: couldn't find remote ref mian\n", "fatal: couldn't find remote ref mian"),
+        ("warning: a\nerror: b\n\n", "error: b"),
+        ("", ""),
+    ],
+)
+def test_git_is_quoted_with_the_line_that_says_why(said: str, why: str) -> None:
+    assert fetch_git.reason(said) == why
