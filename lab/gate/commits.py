@@ -88,6 +88,15 @@ def commits(tree: Path, range: str) -> list[Commit]:
     return found
 
 
+def top(tree: Path) -> Path:
+    """The kernel's tree that the folder is in; the folder itself where it is in none."""
+    if _git(tree, "cat-file", "-e", f"HEAD:{KERNEL_MARK}").returncode != 0:
+        return tree
+    ran = _git(tree, "rev-parse", "--show-toplevel")
+    found = Path(ran.output.rstrip("\n"))
+    return found if ran.returncode == 0 and found.is_dir() else tree  # a bare one has none
+
+
 def export(tree: Path, commit: Commit, into: Path) -> Path:
     """The commit's files in `into`, a new folder, as far as the module needs them."""
     kernel = _git(tree, "cat-file", "-e", f"{commit.hash}:{KERNEL_MARK}").returncode == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,8 @@ def run(
 
     What ends the run early takes nothing of what was found before.
     """
+    if gate.tree is not None:
+        gate = replace(gate, tree=commits.top(gate.tree))
     plan = gate.plan
     listed = commits.commits(_tree(gate), plan.range) if plan.range else []
     guests = {}

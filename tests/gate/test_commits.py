@@ -51,6 +51,31 @@ def test_a_commit_is_taken_out_as_far_as_the_module_needs_it(tree: Path, tmp_pat
     assert (tree / "fs/smb/server/smb2pdu.c").read_text() == "three\n"
 
 
+def test_a_folder_of_a_kernel_stands_for_its_tree(tree: Path, tmp_path: Path) -> None:
+    assert commits.top(tree / "fs/smb/server") == tree
+    out = commits.export(
+        commits.top(tree / "fs/smb"), commits.resolve(tree, "HEAD"), tmp_path / "o"
+    )
+    assert (out / "fs/smb/server/smb2pdu.c").read_text() == "three\n"
+    bare = tmp_path / "bare.git"
+    subprocess.run(["git", "clone", "-q", "--bare", tree, bare], check=True)
+    assert commits.top(bare) == bare
+
+
+def test_a_folder_of_another_repository_stands_for_itself(tmp_path: Path) -> None:
+    """ksmbd may be one of several things in it."""
+    mine = tmp_path / "mine"
+    (mine / "ksmbd").mkdir(parents=True)
+    (mine / "ksmbd/smb2pdu.c").write_text("one\n")
+    (mine / "other.c").touch()
+    git(mine, "init", "-q")
+    git(mine, "add", ".")
+    git(mine, "commit", "-q", "-m", "first")
+    assert commits.top(mine / "ksmbd") == mine / "ksmbd"
+    out = commits.export(mine / "ksmbd", commits.resolve(mine, "HEAD"), tmp_path / "out")
+    assert [path.name for path in out.iterdir()] == ["smb2pdu.c"]
+
+
 @pytest.mark.parametrize("word", ["no-such-thing", "--output=/tmp/x", "HEAD:fs"])
 def test_what_is_no_revision_is_refused(tree: Path, word: str) -> None:
     with pytest.raises(UsageError, match="no revision"):

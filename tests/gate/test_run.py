@@ -16,22 +16,27 @@ from lab.errors import LabFailed
 from lab.gate import run as gating
 from lab.gate.sides import plan
 from lab.gate.verdict import Verdict
+from lab.kbuild.model import BuildFailed
 from lab.nodes.model import DeadlineExceeded
 from lab.paths import LabPaths
 
 SUBJECTS = ("base", "first", "second", "third")
 
 
+def commit(tree: Path, subject: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", tree, "add", "."], check=True)
+    subprocess.run(["git", *who, "-C", tree, "commit", "-q", "-m", subject], check=True)
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """An out-of-tree ksmbd, a word of it changed by each commit."""
     tree = tmp_path / "tree"
-    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
     subprocess.run(["git", "init", "-q", tree], check=True)
     for subject in SUBJECTS:
         (tree / "smb2pdu.c").write_text(subject)
-        subprocess.run(["git", "-C", tree, "add", "."], check=True)
-        subprocess.run(["git", *who, "-C", tree, "commit", "-q", "-m", subject], check=True)
+        commit(tree, subject)
     return tree
 
 
@@ -45,6 +50,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     fake = SimpleNamespace(
         paths=LabPaths(tmp_path), progress=progress, building={}, accelerator="tcg",
         settings=SimpleNamespace(flavours=()), locked=lambda _: nullcontext(),
+        require_running=lambda *_: None,
     )  # fmt: skip
 
     def build(lab: Any, on: str, *, source: Path, **_: Any) -> None:
@@ -81,6 +87,26 @@ def test_a_build_that_does_not_end_is_a_verdict_on_its_commit(lab: Any, tree: Pa
     first, second, third = of_series(lab, tree)
     assert (first.holds, second.bad, third.holds) == (True, True, True)
     assert "did not end within 900 s" in second.broken
+
+
+def test_a_folder_of_a_kernel_is_built_as_the_kernel(
+    lab: Any, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "fs/smb/server").mkdir(parents=True)
+    (tree / "scripts").mkdir()
+    (tree / "fs/smb/server/smb2pdu.c").touch()
+    (tree / "scripts/asn1_compiler.c").touch()
+    commit(tree, "a kernel")
+
+    def fail(lab: Any, on: str, *, source: Path, **_: Any) -> None:
+        assert (source / "scripts/asn1_compiler.c").exists()
+        raise BuildFailed(f"{next(source.rglob('smb2pdu.c'))}:1: error: x")
+
+    monkeypatch.setattr(gating, "build_module", fail)
+    found: list[Verdict] = []
+    one = plan("ksmbd", "HEAD", (), in_tree=True, each=False)
+    gating.run(lab, gating.Gate(one, (), 1, tree / "fs/smb"), lambda _: print, found.append)
+    assert found[0].broken == f"{tree}/fs/smb/server/smb2pdu.c:1: error: x"
 
 
 @pytest.mark.parametrize(
