@@ -187,7 +187,10 @@ class InotifySource(InotifyWatches):
             self._gone(replaced)
         moved = self._nodes.by_path.get(old)
         if moved is None:
-            if target.covers:
+            if target.covers and node.covers and not self._partial:
+                # It was made, and renamed before it could be read: nothing in it was told.
+                self._cover(new, report=True, echoes=echoes)
+            elif target.covers:
                 self._cover_now(new)
             return
         was_covered = moved.covered

@@ -231,3 +231,17 @@ def test_a_directory_that_is_removed_takes_what_watched_above_it_along(share) ->
         share.eventually(1)
         share.store.close(handle)
     assert share.feed.statistics.directories == 0
+
+
+def test_what_is_in_a_directory_that_is_renamed_as_soon_as_it_is_made_is_told_once(share) -> None:
+    share.watch()
+    (share.root / "tmp").mkdir()
+    (share.root / "tmp/y").write_bytes(b"")
+    (share.root / "tmp").rename(share.root / "final")
+    (share.root / "final/z").write_bytes(b"")
+    (share.root / "final/s").mkdir()
+    (share.root / "final/s/x").write_bytes(b"")
+    words = share.eventually(6)
+    assert "tmp>final" in words
+    for name in ("y", "z", "s", "x"):
+        assert sum(word[0] == "+" and word.endswith(f"/{name}") for word in words) == 1, words
