@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,12 @@ OF_A_REPOSITORY = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_NAMESPACE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE"),
 )
+# A checkout that runs no hook and leaves nothing in the repository, whatever that is set to.
+BESIDE = (
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.splitIndex=false"),
+    *("-c", "submodule.recurse=false"),
+)
 _COMMIT = re.compile(r"^([0-9a-f]{40,64}) (.*)$", re.MULTILINE)  # among git's warnings
 
 
@@ -45,12 +50,16 @@ class Commit:
         return f'{self.short} ("{self.subject}")'
 
 
-def _git(tree: Path, *words: str, deadline: float = GIT_DEADLINE_S) -> process.Ran:
+def _git(
+    tree: Path, *words: str, deadline: float = GIT_DEADLINE_S, index: Path | None = None
+) -> process.Ran:
     # Somebody else's tree is read all the same: nothing of it is executed.
     safe = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
     # Inside a hook, or after an export, git's own variables name another repository.
     env = {name: value for name, value in os.environ.items() if name not in OF_A_REPOSITORY}
     env |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    if index is not None:
+        env["GIT_INDEX_FILE"] = str(index)
     return process.run(["git", *safe, "-C", str(tree), *words], deadline=deadline, env=env)
 
 
@@ -98,29 +107,43 @@ def top(tree: Path) -> Path:
 
 
 def export(tree: Path, commit: Commit, into: Path) -> Path:
-    """The commit's files in `into`, a new folder, as far as the module needs them."""
+    """The commit's files in `into`, a new folder, as far as the module needs them.
+
+    Checked out beside the repository, with an index of its own. An archive would lack what the
+    commit's attributes keep out of archives (export-ignore).
+    """
     kernel = _git(tree, "cat-file", "-e", f"{commit.hash}:{KERNEL_MARK}").returncode == 0
-    parts = KERNEL_PARTS if kernel else ()
+    below = "" if kernel else _asked(tree, "--show-prefix")
+    wanted = _present(tree, commit, KERNEL_PARTS) if kernel else [below or "."]
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
-        archive = Path(scratch) / "tree.tar"
+        unpacked = Path(scratch) / "tree"
+        unpacked.mkdir()
         ran = _git(
             tree,
-            *("archive", "--format=tar", f"--output={archive}", commit.hash),
-            *_present(tree, commit, parts),
+            *(f"--git-dir={_asked(tree, '--absolute-git-dir')}", f"--work-tree={unpacked}"),
+            *("--literal-pathspecs", *BESIDE),
+            *("checkout", "--quiet", commit.hash, "--", *wanted),
             deadline=EXPORT_DEADLINE_S,
+            index=Path(scratch) / "index",
         )
         if ran.returncode != 0:
             raise LabFailed(f"{commit} cannot be taken out of {tree}: {_words(ran.output)}")
-        unpacked = Path(scratch) / "tree"
-        with tarfile.open(archive) as tar:
-            tar.extractall(unpacked, filter=_without_links_out)  # noqa: S202 - data_filter, in it
-        unpacked.rename(into)
+        _remove_links_out(unpacked)
+        (unpacked / below).rename(into)
     return into
 
 
+def _asked(tree: Path, option: str) -> str:
+    """What rev-parse says of the repository: behind git's warnings, and maybe nothing."""
+    ran = _git(tree, "rev-parse", option)
+    if ran.returncode != 0:
+        raise LabFailed(f"{tree} is no git tree any more: {_words(ran.output)}")
+    return ran.output.rpartition("\n")[0].rpartition("\n")[2]
+
+
 def _present(tree: Path, commit: Commit, parts: Sequence[str]) -> list[str]:
-    """Those of the paths that the commit has: git archive refuses one that it has not."""
+    """Those of the paths that the commit has: git refuses one that it has not."""
     found = []
     for part in parts:
         folder = part.rpartition("/")[0]
@@ -137,12 +160,14 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _without_links_out(member: tarfile.TarInfo, into: str) -> tarfile.TarInfo | None:
-    """Leave out links that lead out of the tree: nothing is built from what they lead to."""
-    try:
-        return tarfile.data_filter(member, into)
-    except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError):
-        return None
+def _remove_links_out(folder: Path) -> None:
+    """Remove links that lead out of the tree: nothing is built from what they lead to."""
+    within = os.path.realpath(folder)
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            leads_to = os.path.realpath(path)
+            if path.is_symlink() and not Path(leads_to).is_relative_to(within):
+                path.unlink()
 
 
 def _listed(output: str) -> list[Commit]:

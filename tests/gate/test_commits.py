@@ -138,3 +138,48 @@ def test_links_out_of_the_tree_are_left_out(tree: Path, tmp_path: Path) -> None:
     assert (out / "same").read_text() == "one\n"
     assert not os.path.lexists(out / "linux")
     assert not os.path.lexists(out / "up")
+
+
+def test_what_is_kept_out_of_archives_is_taken_out_all_the_same(tree: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    subprocess.run(["git", "clone", "-q", tree, mine], check=True)
+    (mine / ".gitattributes").write_text("*.c export-ignore\n")
+    (mine / "fs/nls/.gitattributes").write_text("* export-subst\n")
+    (mine / "fs/nls/nls_utf8.c").write_text("$Format:%H$\n")
+    (mine / ".git/info/attributes").write_text("fs/smb export-ignore\n")
+    git(mine, "add", ".")
+    git(mine, "commit", "-q", "-m", "attributes")
+    out = commits.export(mine, commits.resolve(mine, "HEAD"), tmp_path / "out")
+    assert (out / "fs/smb/server/smb2pdu.c").read_text() == "three\n"
+    assert (out / "fs/nls/nls_utf8.c").read_text() == "$Format:%H$\n"
+
+
+def test_to_take_a_commit_out_leaves_its_repository_as_it_is(tree: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    subprocess.run(["git", "clone", "-q", tree, mine], check=True)
+    git(mine, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(tree), "sub")
+    git(mine, "rm", "-q", "scripts/asn1_compiler.c")  # no kernel tree: all of it is taken
+    git(mine, "commit", "-q", "-m", "a module of its own")
+    git(mine, "config", "submodule.recurse", "true")
+    git(mine, "sparse-checkout", "set", "--cone", "--sparse-index", "fs/ext4")
+    git(mine, "config", "core.splitIndex", "true")
+    hook = mine / ".git/hooks/post-checkout"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\ntouch ran\n")
+    hook.chmod(0o755)
+    before = {path: path.lstat().st_mtime_ns for path in mine.rglob("*")}
+    out = commits.export(mine, commits.resolve(mine, "HEAD"), tmp_path / "out")
+    assert (out / "fs/smb/server/smb2pdu.c").read_text() == "three\n"
+    assert not (out / "ran").exists()
+    assert {path: path.lstat().st_mtime_ns for path in mine.rglob("*")} == before
+
+
+def test_a_commit_is_taken_out_of_a_bare_repository_and_of_a_worktree(
+    tree: Path, tmp_path: Path
+) -> None:
+    bare, linked = tmp_path / "bare.git", tmp_path / "linked"
+    subprocess.run(["git", "clone", "-q", "--bare", tree, bare], check=True)
+    git(bare, "worktree", "add", "-q", str(linked), "HEAD~1")
+    for number, place in enumerate((bare, linked)):
+        out = commits.export(place, commits.resolve(place, "HEAD"), tmp_path / f"out{number}")
+        assert (out / "fs/smb/server/smb2pdu.c").read_text() == ("three\n", "two\n")[number]
