@@ -176,4 +176,6 @@ def _listed(output: str) -> list[Commit]:
 
 def _words(output: str) -> str:
     lines = [line for line in output.splitlines() if line.strip()]
-    return (lines[0] if lines else "git said nothing").removeprefix("fatal: ")
+    why = [line for line in lines if line.startswith(("fatal: ", "error: "))]
+    first = (why or lines or ["git said nothing"])[0]
+    return first.removeprefix("fatal: ").removeprefix("error: ")

@@ -183,3 +183,14 @@ def test_a_commit_is_taken_out_of_a_bare_repository_and_of_a_worktree(
     for number, place in enumerate((bare, linked)):
         out = commits.export(place, commits.resolve(place, "HEAD"), tmp_path / f"out{number}")
         assert (out / "fs/smb/server/smb2pdu.c").read_text() == ("three\n", "two\n")[number]
+
+
+def test_git_is_quoted_with_its_error_not_with_a_warning_before_it(
+    tree: Path, tmp_path: Path
+) -> None:
+    both = tmp_path / "both"
+    subprocess.run(["git", "clone", "-q", tree, both], check=True)
+    git(both, "branch", "twice", "HEAD")
+    git(both, "tag", "twice", "HEAD")
+    with pytest.raises(UsageError, match=r"'twice:fs': [^w]"):
+        commits.resolve(both, "twice:fs")
