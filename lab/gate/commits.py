@@ -81,6 +81,8 @@ def commits(tree: Path, range: str) -> list[Commit]:
 
     Of what was merged, the merge: a commit of another branch stands on another base.
     """
+    if range.startswith("-"):  # git would read an option
+        raise UsageError(f"{range!r} is no range", "as in v6.12..HEAD")
     ran = _git(tree, "log", "--reverse", "--first-parent", "--format=%H %s", range, "--")
     if ran.returncode != 0:
         raise UsageError(

@@ -82,7 +82,7 @@ def test_what_is_no_revision_is_refused(tree: Path, word: str) -> None:
         commits.resolve(tree, word)
 
 
-@pytest.mark.parametrize("word", ["HEAD..HEAD", "a..b"])
+@pytest.mark.parametrize("word", ["HEAD..HEAD", "a..b", "--output=x..HEAD"])
 def test_a_range_without_commits_is_refused(tree: Path, word: str) -> None:
     with pytest.raises(UsageError, match=r"no commits|no range"):
         commits.commits(tree, word)
