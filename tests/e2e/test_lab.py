@@ -233,9 +233,21 @@ def guest(lab: Lab, command: str, *, may_break: bool = False) -> str:
 
 def test_two_commands_at_once_name_each_other(lab: Lab) -> None:
     first = lab.popen("up")
-    time.sleep(0.6)
-    second = lab("down", status=3)
+    # Stopped while it holds the lock: the second command finds it there however slow we are, and
+    # cannot take down the lab of the tests that follow.
+    holder = lab.root / ".lab/lock"
+    mine = str(first.pid).encode()
+    deadline = time.monotonic() + 30
+    while mine not in read(holder) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGSTOP)
+    try:
+        assert mine in read(holder), "`lab up` was not stopped while it held the lock"
+        second = lab("down", status=3)
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
     first.communicate(timeout=120)
+    assert first.returncode == 0
     assert str(first.pid) in second.stderr
     assert "lab up" in second.stderr
 
