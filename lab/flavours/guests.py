@@ -25,6 +25,7 @@ from lab.flavours import bzimage, folders
 from lab.flavours.folders import STAMP
 from lab.flavours.kernels import NOTE, Say, settings_of
 from lab.flavours.settings import FlavourSettings
+from lab.partial import folder_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,10 +126,7 @@ def _replaced(target: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
     The old one's files are kept where the new one has the same: what is mounted into a running
     container is the folder itself, so the folder stays and its content is exchanged.
     """
-    fresh = target.with_name(f".{target.name}.{os.getpid()}.part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
+    with folder_beside(target) as fresh:
         yield fresh
         target.mkdir(exist_ok=True)
         (target / STAMP).unlink(missing_ok=True)
@@ -137,8 +135,6 @@ def _replaced(target: Path, made_of: Mapping[str, Any]) -> Iterator[Path]:
         for new in fresh.iterdir():
             new.rename(target / new.name)
         (target / STAMP).write_text(json.dumps(made_of) + "\n", encoding="utf-8")
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def run_in_ksmbd_image(

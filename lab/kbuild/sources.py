@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import LabFailed
 from lab.flavours.kernels import Say
 from lab.kbuild.image import headers_of
+from lab.partial import folder_beside
 
 if TYPE_CHECKING:
     from lab.session import Lab
@@ -63,10 +63,8 @@ def _fetch(lab: Lab, image: str, release: str, target: Path, parts: tuple[str, .
     """Fetch into a folder beside `target`, and rename it when all of it is there."""
     from lab.engine.jobs import Mount, run_job
 
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    partial.mkdir(parents=True)
     said: list[str] = []
-    try:
+    with folder_beside(target) as partial:
         code = run_job(
             image,
             ["sh", "/usr/local/lib/lab/fetch-source", release and headers_of(release), *parts],
@@ -87,5 +85,3 @@ def _fetch(lab: Lab, image: str, release: str, target: Path, parts: tuple[str, .
         if unpacked is None:
             raise LabFailed("Debian's linux-source package has no source tree in it")
         put(unpacked, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
