@@ -104,11 +104,17 @@ def stream_name(name: str) -> str:
 
 
 def _encoded(name: str) -> bytes:
-    """As it is kept on disk; OBJECT_NAME_INVALID for half of a surrogate pair."""
+    """As it is kept on disk; OBJECT_NAME_INVALID for half of a surrogate pair.
+
+    So are bytes that are UTF-8 after all: the name would come back as another one.
+    """
     try:
-        return name.encode("utf-8", "surrogateescape")
+        encoded = name.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID) from None
+    if not name.isascii() and encoded.decode("utf-8", "surrogateescape") != name:
+        raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
+    return encoded
 
 
 class Expression:

@@ -43,6 +43,7 @@ def test_no_path_leads_anywhere_but_below(path: str) -> None:
         assert "/" not in name
         assert b"\0" not in os.fsencode(name)
         assert len(os.fsencode(name)) <= 255
+        assert os.fsdecode(os.fsencode(name)) == name  # so the kernel names it too
 
 
 @given(st.binary(min_size=1, max_size=40).filter(lambda b: not {0, 47} & set(b)))
@@ -54,6 +55,13 @@ def test_each_name_on_disk_can_be_shown_and_opened(raw: bytes) -> None:
     assert not set(shown) & set('"*/:<>?\\|')
     assert to_disk(shown) == name
     shown.encode("utf-16-le", "surrogatepass")
+
+
+@pytest.mark.parametrize("path", ["\udcc3\udca9", "a:\udcc3\udca9"])
+def test_bytes_one_by_one_that_are_utf8_are_no_name(path: str) -> None:
+    """The file would be `é`: told by another name than it was made by."""
+    with pytest.raises(StatusError, match=r"^STATUS_OBJECT_NAME_INVALID$"):
+        parse(path)
 
 
 @pytest.mark.parametrize(
