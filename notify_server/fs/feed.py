@@ -7,7 +7,9 @@ operation ends, the source is read until it is empty. The kernel queues an event
 call that caused it returns, so every echo of the operation has been read then: what was expected
 and came is dropped, once for each expectation; what was expected and did not come (nobody watches
 there, or the kernel merged it with an equal event before it) is forgotten with the operation.
-Nothing is kept that could swallow somebody else's change later.
+Nothing is kept that could swallow somebody else's change later. A system call that fails makes no
+event: its expectation is withdrawn (`op.call`), for what made it fail may be the same change, made
+beside the server.
 
 The operation's events take the place of its first echo, so a change made beside the server just
 before or just after keeps its place in the order.
@@ -21,13 +23,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntFlag
 from types import TracebackType
 from typing import Protocol, Self
 
 from notify_server.fs.api import FeedStatistics
-from notify_server.notify.change import Event
+from notify_server.fs.names import to_wire
+from notify_server.notify.change import ChangesLost, Event
 
 Echo = tuple[str, str, int]
 """Directory as on disk, name as on disk, Kind: an event as an operation expects it."""
@@ -59,6 +63,21 @@ class Operation:
         echo = (directory, name, int(kind))
         self.expected.append(echo)
         self._feed.echoes.add(echo, self)
+
+    @contextmanager
+    def call(self, *echoes: Echo) -> Iterator[None]:
+        """Expect these events of the one system call in the block; none of them if it fails."""
+        for directory, name, kind in echoes:
+            self.expect(directory, name, Kind(kind))
+        try:
+            yield
+        except OSError:
+            for echo in echoes:
+                self.expected.remove(echo)
+                if not self._feed.echoes.withdraw(echo, self):
+                    # Somebody else's change was taken for it; which one it was is not known now.
+                    self.happened(ChangesLost(to_wire(echo[0])))
+            raise
 
     def happened(self, *events: Event) -> None:
         """The change is made; this is what clients are to be told."""
@@ -101,14 +120,20 @@ class Echoes:
                 del self._expected[echo]
             return operation
 
-    def retire(self, operation: Operation) -> None:
+    def withdraw(self, echo: Echo, operation: Operation) -> bool:
+        """Expect it no more; False if it came already."""
         with self._lock:
-            for echo in operation.expected:
-                operations = self._expected.get(echo)
-                if operations is not None and operation in operations:
-                    operations.remove(operation)
-                    if not operations:
-                        del self._expected[echo]
+            operations = self._expected.get(echo)
+            if operations is None or operation not in operations:
+                return False
+            operations.remove(operation)
+            if not operations:
+                del self._expected[echo]
+            return True
+
+    def retire(self, operation: Operation) -> None:
+        for echo in operation.expected:
+            self.withdraw(echo, operation)
 
     def __len__(self) -> int:
         return len(self._expected)

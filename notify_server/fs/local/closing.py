@@ -62,9 +62,11 @@ class Closing(StoreBase):
         parent = self.parent_of(handle, directory, name)
         try:
             with self.feed.operation() as operation:
-                operation.expect(directory, name, Kind.DELETE)
                 remove = os.rmdir if handle.is_directory else os.unlink
-                with self.resolver.changing(parent, drop=name):
+                with (
+                    self.resolver.changing(parent, drop=name),
+                    operation.call((directory, name, Kind.DELETE)),
+                ):
                     remove(os.fsencode(name), dir_fd=parent)
                 operation.happened(
                     removed(to_wire(directory), to_wire(name), is_directory=handle.is_directory)

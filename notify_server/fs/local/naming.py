@@ -81,11 +81,13 @@ class Naming(StoreBase):
         before = os.fstat(handle.fd).st_ctime_ns
         try:
             with self.feed.operation() as operation:
-                operation.expect(old_directory, old_name, Kind.MOVED_FROM)
-                operation.expect(new_directory, new_name, Kind.MOVED_TO)
                 with (
                     self.resolver.changing(parent, drop=old_name),
                     self.resolver.changing(target.parent, add=new_name),
+                    operation.call(
+                        (old_directory, old_name, Kind.MOVED_FROM),
+                        (new_directory, new_name, Kind.MOVED_TO),
+                    ),
                 ):
                     _rename_at(parent, old_name, target.parent, new_name, replace=replaced)
                 keys = to_wire(new_directory), to_wire(new_name)
@@ -213,13 +215,13 @@ class Naming(StoreBase):
                     self._check_replaceable(local, target, replace)
                     os.unlink(os.fsencode(target.name), dir_fd=target.parent)
                 with self.feed.operation() as operation:
-                    operation.expect(directory, target.name, Kind.CREATE)
-                    os.link(
-                        local.proc,
-                        os.fsencode(target.name),
-                        dst_dir_fd=target.parent,
-                        follow_symlinks=True,
-                    )
+                    with operation.call((directory, target.name, Kind.CREATE)):
+                        os.link(
+                            local.proc,
+                            os.fsencode(target.name),
+                            dst_dir_fd=target.parent,
+                            follow_symlinks=True,
+                        )
                     operation.happened(
                         added(to_wire(directory), to_wire(target.name), is_directory=False)
                     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from typing import Final
@@ -146,8 +145,7 @@ class Opening(StoreBase):
         descriptor = request.security_descriptor or _inherited(found.parent, directory=is_directory)
         directory = os.readlink(f"/proc/self/fd/{found.parent}")
         with self.feed.operation() as operation:
-            operation.expect(directory, found.name, Kind.CREATE)
-            fd = self._make(found, is_directory=is_directory, granted=granted)
+            fd = self._make(found, operation, directory, is_directory=is_directory, granted=granted)
             try:
                 self.resolver.changed(found.parent, above, add=found.name)
                 handle = self._handle(
@@ -160,7 +158,7 @@ class Opening(StoreBase):
                     bare = False
             except BaseException:
                 os.close(fd)
-                self._unmake(found, is_directory=is_directory)
+                self._unmake(found, directory, is_directory=is_directory)
                 raise
             key = to_wire(directory), to_wire(found.name)
             operation.happened(added(*key, is_directory=is_directory))
@@ -169,21 +167,40 @@ class Opening(StoreBase):
         real = join(directory, found.name)
         return self._opened(handle, CreateAction.FILE_CREATED, real, os.fstat(fd), bare=bare)
 
-    def _make(self, found: Found, *, is_directory: bool, granted: int) -> int:
+    def _make(
+        self,
+        found: Found,
+        operation: Operation,
+        directory: str,
+        *,
+        is_directory: bool,
+        granted: int,
+    ) -> int:
         path = os.fsencode(found.name)
-        if is_directory:
+        echo = (directory, found.name, Kind.CREATE)
+        flags = os.O_NOFOLLOW | os.O_CLOEXEC
+        if not is_directory:
+            flags |= os.O_RDWR if granted & _READS or not granted & _WRITES else os.O_WRONLY
+            with operation.call(echo):
+                return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=found.parent)
+        with operation.call(echo):
             os.mkdir(path, dir_fd=found.parent)
-            flags = os.O_RDONLY | os.O_DIRECTORY
-        else:
-            mode = os.O_RDWR if granted & _READS or not granted & _WRITES else os.O_WRONLY
-            flags = mode | os.O_CREAT | os.O_EXCL
-        flags |= os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(path, flags, 0o666, dir_fd=found.parent)
+        try:
+            return os.open(path, flags | os.O_RDONLY | os.O_DIRECTORY, dir_fd=found.parent)
+        except BaseException:
+            self._unmake(found, directory, is_directory=True)
+            raise
 
-    def _unmake(self, found: Found, *, is_directory: bool) -> None:
-        with contextlib.suppress(OSError):
-            remove = os.rmdir if is_directory else os.unlink
-            remove(os.fsencode(found.name), dir_fd=found.parent)
+    def _unmake(self, found: Found, directory: str, *, is_directory: bool) -> None:
+        """Take back what was made; nobody was told of it, and nobody is told that it goes."""
+        with self.feed.operation() as operation:
+            try:
+                with operation.call((directory, found.name, Kind.DELETE)):
+                    remove = os.rmdir if is_directory else os.unlink
+                    remove(os.fsencode(found.name), dir_fd=found.parent)
+            except OSError:  # somebody has put something in it: it stays
+                key = to_wire(directory), to_wire(found.name)
+                operation.happened(added(*key, is_directory=is_directory))
 
     def _furnish(
         self,

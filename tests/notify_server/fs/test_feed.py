@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import threading
 
+import pytest
+
+from notify_server.fs import xattrs
 from notify_server.fs.feed import Kind
 from notify_server.notify.classes import added
+from notify_server.wire.constants import CreateDisposition
+from notify_server.wire.status import StatusError
 
 
 def test_an_echo_is_dropped_and_the_change_told_in_its_place(share) -> None:
@@ -104,3 +111,53 @@ def test_threads_and_the_disk_are_told_exactly_once_each(share) -> None:
         words += share.told()
     words += share.told()
     assert sorted(words) == sorted(f"+{p}{n}" for p in ("a", "b", "beside") for n in range(count))
+
+
+def test_who_failed_because_of_a_change_beside_does_not_swallow_it(share) -> None:
+    """The same name is made or removed beside, just before our system call."""
+    share.watch()
+    root = str(share.root)
+    (share.root / "gone").mkdir()
+    share.told()
+    for name, kind, beside, call in (
+        ("made", Kind.CREATE, os.mkdir, os.mkdir),
+        ("gone", Kind.DELETE, os.rmdir, os.rmdir),
+    ):
+        beside(share.root / name)
+        with (
+            contextlib.suppress(OSError),
+            share.feed.operation() as operation,
+            operation.call((root, name, kind)),
+        ):
+            call(share.root / name)
+    assert share.told() == ["+made", "-gone"]
+    assert len(share.feed.echoes) == 0
+
+
+def test_a_create_that_fails_after_it_made_the_file_is_silent(share, monkeypatch) -> None:
+    """Its stream does not fit on the disk."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(xattrs, "write_stream", refuse)
+    share.watch()
+    with pytest.raises(StatusError, match=r"^STATUS_DISK_FULL$"):
+        share.open("f:s", CreateDisposition.FILE_CREATE)
+    assert share.told() == []
+    assert list(share.root.iterdir()) == []
+    assert len(share.feed.echoes) == 0
+
+
+def test_what_was_taken_for_the_echo_of_a_failed_call_is_told_as_lost(share) -> None:
+    share.watch()
+    root = str(share.root)
+    with (
+        contextlib.suppress(OSError),
+        share.feed.operation() as operation,
+        operation.call((root, "made", Kind.CREATE)),
+    ):
+        (share.root / "made").mkdir()
+        assert share.told() == []  # the loop reads meanwhile
+        (share.root / "made").mkdir()
+    assert share.told() == ["?"]
