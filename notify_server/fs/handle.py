@@ -20,6 +20,7 @@ _DIRECTORY: Final = int(FileAttributes.FILE_ATTRIBUTE_DIRECTORY)
 _ARCHIVE: Final = int(FileAttributes.FILE_ATTRIBUTE_ARCHIVE)
 _NORMAL: Final = int(FileAttributes.FILE_ATTRIBUTE_NORMAL)
 _CLUSTER: Final = 4096
+_DELETED: Final = " (deleted)"  # what the kernel appends to the path of a name that is gone
 
 
 class Directory:
@@ -111,9 +112,25 @@ class LocalHandle:
         return f"{relative}:{self.stream}" if self.stream else relative
 
     def where(self) -> tuple[str, str]:
-        """(directory, name) as on disk now, whoever renamed it."""
+        """(directory, name) as on disk now, whoever renamed it; where it was, once it is removed.
+
+        The kernel's own events go on to say that name, too.
+        """
         path = os.readlink(self.proc)
+        if path.endswith(_DELETED) and not self._is_at(path):
+            path = path.removesuffix(_DELETED)
         return parent_of(path), name_of(path)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether no name leads to it any more."""
+        return os.fstat(self.fd).st_nlink == 0
+
+    def _is_at(self, path: str) -> bool:
+        try:
+            return os.path.samestat(os.lstat(path), os.fstat(self.fd))
+        except OSError:
+            return False
 
 
 def attributes_of(

@@ -28,6 +28,8 @@ class LocalStore(Opening, Closing, Data, Information, Naming, Listing):
                 raise StatusError(NtStatus.STATUS_DELETE_PENDING)
             path = os.readlink(local.proc)
             self.relative(path)  # else it would be watched wherever it was moved to
-            if local.watched is None:
+            if local.watched is None and not local.is_removed:
                 local.watched = self.feed.watch(path, local.fd, tree, self.root)
+            if local.is_removed:  # before it was watched: no event will say so
+                raise StatusError(NtStatus.STATUS_DELETE_PENDING)
             return to_wire(path)

@@ -55,7 +55,7 @@ class Closing(StoreBase):
         if not handle.file.delete_pending:
             handle.file.delete_pending = True
             if handle.is_directory:
-                self.feed.tell(DirectoryDoomed(to_wire(handle.file.path)))
+                self.feed.tell(DirectoryDoomed(to_wire(os.readlink(handle.proc))))
 
     def _delete(self, handle: LocalHandle) -> None:
         directory, name = handle.where()
@@ -92,7 +92,8 @@ class Closing(StoreBase):
             if not pending:
                 if local.file.delete_pending:
                     local.file.delete_pending = False
-                    self.feed.tell(DirectoryDoomed(to_wire(local.file.path), undone=True))
+                    path = os.readlink(local.proc)
+                    self.feed.tell(DirectoryDoomed(to_wire(path), undone=True))
                 return
             dos = xattrs.get_dos(local.proc)
             check_deletable(self, os.fstat(local.fd), dos[0] if dos else 0)

@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from notify_server.fs.api import BasicInformation
+from notify_server.wire.constants import CreateOptions
+from notify_server.wire.fscc import FileAttributes
+from notify_server.wire.status import StatusError
+
+HIDDEN = FileAttributes.FILE_ATTRIBUTE_HIDDEN
+
 
 @pytest.mark.parametrize(
     ("before", "act", "told"),
@@ -245,3 +252,50 @@ def test_what_is_in_a_directory_that_is_renamed_as_soon_as_it_is_made_is_told_on
     assert "tmp>final" in words
     for name in ("y", "z", "s", "x"):
         assert sum(word[0] == "+" and word.endswith(f"/{name}") for word in words) == 1, words
+
+
+def test_a_directory_that_was_removed_before_it_is_watched_is_doomed(share) -> None:
+    (share.root / "d").mkdir()
+    handle = share.open("d", options=CreateOptions.FILE_DIRECTORY_FILE).handle
+    (share.root / "d").rmdir()
+    for _ in range(2):
+        with pytest.raises(StatusError, match=r"^STATUS_DELETE_PENDING$"):
+            share.store.watch(handle, False)
+    share.store.close(handle)
+    assert share.feed.statistics.directories == 0
+
+
+def test_a_file_whose_name_was_removed_beside_is_told_by_that_name(share) -> None:
+    share.watch()
+    handle = share.create("f")
+    (share.root / "f").unlink()
+    assert share.told() == ["+f", "-f"]
+    share.store.write(handle, 0, b"x")
+    assert share.told() == ["~f"]
+    share.store.set_basic(handle, BasicInformation(file_attributes=HIDDEN))
+    assert share.told() == ["~f"]
+    share.store.set_delete_pending(handle, True)
+    (share.root / "f").write_bytes(b"another")
+    share.told()
+    share.store.close(handle)
+    assert share.told() == []
+    assert (share.root / "f").exists()
+
+
+def test_a_name_that_says_deleted_is_one_as_any_other(share) -> None:
+    share.watch()
+    handle = share.create("f (deleted)")
+    share.told()
+    share.store.write(handle, 0, b"x")
+    assert share.told() == ["~f (deleted)"]
+    share.store.rename(handle, "g", False)
+    assert share.told() == ["f (deleted)>g"]
+
+
+def test_a_directory_that_was_renamed_beside_is_doomed_where_it_is(share) -> None:
+    (share.root / "a/d").mkdir(parents=True)
+    share.watch("a\\d")
+    handle = share.open("a\\d").handle
+    (share.root / "a").rename(share.root / "b")
+    share.store.set_delete_pending(handle, True)
+    assert share.told()[-1] == "!b/d"
