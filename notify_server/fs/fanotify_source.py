@@ -27,6 +27,7 @@ from notify_server.fs import fanotify
 from notify_server.fs.api import FeedBounds
 from notify_server.fs.fanotify import FanotifyEvent, FileHandle
 from notify_server.fs.feed import Echoes, Kind, Operation
+from notify_server.fs.mounts import mounts
 from notify_server.fs.names import to_wire
 from notify_server.fs.source import RetryingSource
 from notify_server.fs.watched import join, name_of, parent_of
@@ -54,12 +55,17 @@ _KINDS: Final = (Kind.CREATE, Kind.MODIFY, Kind.ATTRIB, Kind.DELETE)
 class _Part:
     """One handle's watch."""
 
-    __slots__ = ("marks", "path", "tree")
+    __slots__ = ("fd", "marks", "path", "tree")
 
-    def __init__(self, path: str, tree: bool) -> None:
+    def __init__(self, path: str, tree: bool, fd: int) -> None:
         self.path = path
         self.tree = tree
+        self.fd = fd  # the handle's: no event tells of a namesake that it is one
         self.marks: list[bytes] = []
+
+    @property
+    def is_removed(self) -> bool:
+        return os.fstat(self.fd).st_nlink == 0
 
 
 class _Mark:
@@ -95,8 +101,8 @@ class FanotifySource(RetryingSource):
 
     def probe(self, path: str) -> None:
         """Raises OSError unless `path` can be watched and its handles can be opened."""
-        part = _Part(path, False)
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        part = _Part(path, False, fd)
         try:
             mount = self._mark(part, path)
             os.close(fanotify.open_by_handle(mount.mount, fanotify.handle_of(fd)))
@@ -107,7 +113,7 @@ class FanotifySource(RetryingSource):
     # Watching
 
     def watch(self, path: str, fd: int, tree: bool, root: str) -> _Part:
-        part = _Part(path, tree)
+        part = _Part(path, tree, fd)
         self._watched.setdefault(path, set()).add(part)
         self.statistics.directories = len(self._watched)
         self._see(part)
@@ -156,11 +162,7 @@ class FanotifySource(RetryingSource):
 
     def unwatch(self, watched: object) -> None:
         assert isinstance(watched, _Part)
-        parts = self._watched.get(watched.path)
-        if parts is not None:
-            parts.discard(watched)
-            if not parts:
-                del self._watched[watched.path]
+        self._leave(watched)
         self._unseen.discard(watched)
         self._unmark(watched)
         self.statistics.directories = len(self._watched)
@@ -311,22 +313,38 @@ class FanotifySource(RetryingSource):
 
     def _moved(self, old: str, new: str) -> None:
         """What is remembered of a directory and below follows it."""
+        self._gone(new)  # an empty directory may have been there
         inside = old + "/"
         for handle, path in self._paths.items():
             if path == old or path.startswith(inside):
                 self._paths[handle] = new + path[len(old) :]
         for path in [p for p in self._watched if p == old or p.startswith(inside)]:
-            parts = self._watched.pop(path)
-            for part in parts:
-                part.path = new + path[len(old) :]
-                self._watched.setdefault(part.path, set()).add(part)
+            for part in [*self._watched[path]]:
+                self._follow(part, new + path[len(old) :])
+
+    def _follow(self, part: _Part, path: str) -> None:
+        """A watched directory is at another path."""
+        self._leave(part)
+        part.path = path
+        self._watched.setdefault(path, set()).add(part)
+
+    def _leave(self, part: _Part) -> None:
+        parts = self._watched.get(part.path)
+        if parts is not None:
+            parts.discard(part)
+            if not parts:
+                del self._watched[part.path]
 
     def _gone(self, path: str) -> None:
         inside = path + "/"
         for handle in [h for h, p in self._paths.items() if p == path or p.startswith(inside)]:
             del self._paths[handle]
-        if path in self._watched and not os.path.isdir(path):
+        removed = [part for part in self._watched.get(path, ()) if part.is_removed]
+        if removed:
             self._out.append(DirectoryDoomed(to_wire(path)))
+        for part in removed:
+            # It is at no path: what happens at this one from now on is a namesake's.
+            self._follow(part, f"{path}\0{id(part)}")
 
     # Handles
 
@@ -376,8 +394,7 @@ def _mounts_below(path: str) -> list[str]:
     """File systems that are mounted in a tree."""
     inside = join(path, "")
     found = []
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        place = line.split(" ")[4].encode().decode("unicode_escape")
+    for place, _type in mounts(Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")):
         if place.startswith(inside) and os.path.isdir(place):
             found.append(place)
     return found

@@ -37,7 +37,7 @@ def find(mountinfo: str, directory: str) -> str:
     root = os.path.realpath(directory)
     at, kind = "", ""
     below = []
-    for place, its_kind in _mounts(mountinfo):
+    for place, its_kind in mounts(mountinfo):
         if _inside(root, place):
             # The longest is the nearest; of those at the same place the last one is on top.
             if len(place) >= len(at):
@@ -53,7 +53,7 @@ def _inside(path: str, directory: str) -> bool:
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
-def _mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
+def mounts(mountinfo: str) -> Iterator[tuple[str, str]]:
     """Mount point and type, line by line."""
     for line in mountinfo.splitlines():
         fields, separator, rest = line.partition(" - ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from notify_server.fs.mounts import LOCAL, find, what_may_hang
+from notify_server.fs.mounts import LOCAL, find, mounts, what_may_hang
 
 TABLE = r"""
 22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -50,3 +50,8 @@ def test_the_table_of_this_machine(tmp_path: Path) -> None:
     table = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
     assert what_may_hang(str(tmp_path)) == find(table, str(tmp_path))
     assert what_may_hang("/proc") == "proc at /proc"
+
+
+def test_the_name_of_a_mount_point_is_read_as_it_is() -> None:
+    line = "36 35 98:0 / /srv/caf\u00e9\\040au\\134lait rw,noatime - ext4 /dev/root rw"
+    assert list(mounts(line)) == [("/srv/caf\u00e9 au\\lait", "ext4")]
