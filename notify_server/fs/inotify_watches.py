@@ -239,6 +239,21 @@ class InotifyWatches(RetryingSource):
         while self._todo:
             self._cover(self._todo.pop(), report=False)
         self._todo = before
+        top = self._nodes.by_path.get(path)
+        if top is not None and self._has_changed_since_it_came(top):
+            self._out.append(ChangesLost(top.key))
+
+    def _has_changed_since_it_came(self, top: Node) -> bool:
+        """Whether names came or went below it before it was watched; nobody can say which.
+
+        A rename sets the time of change of what it renames, and no time of modification. What was
+        done in the same tick of the kernel's clock, before the rename, counts as well.
+        """
+        try:
+            came = os.lstat(top.path).st_ctime_ns
+            return any(os.lstat(each.path).st_mtime_ns >= came for each in self._nodes.below(top))
+        except OSError:  # it went on: events of that follow
+            return False
 
     def _give_up(self, path: str, error: OSError) -> None:
         """A tree cannot be watched to its end: say so for its top, and leave the rest of it."""

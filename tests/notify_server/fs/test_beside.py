@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from notify_server.wire.constants import CreateOptions
 from notify_server.wire.fscc import FileAttributes
 from notify_server.wire.status import StatusError
 
+TICK = 0.05  # seconds; what happens within one of the kernel's has one time
 HIDDEN = FileAttributes.FILE_ATTRIBUTE_HIDDEN
 
 
@@ -92,6 +94,7 @@ def test_out_of_the_tree_and_back(share, tmp_path: Path) -> None:
     assert share.eventually(1) == ["-a"]
     (tmp_path / "away/b/unseen").write_bytes(b"")
     assert share.told() == []
+    time.sleep(TICK)
     (tmp_path / "away").rename(share.root / "c")
     assert share.eventually(1) == ["+c"]
     (share.root / "c/b/x").write_bytes(b"")
@@ -216,10 +219,8 @@ def test_a_directory_above_a_watch_that_moves_into_a_tree_is_seen_whole(share) -
     assert "+b/a/y" in share.eventually(1)
 
 
-def test_a_watched_directory_that_another_one_replaces_is_doomed(share, source) -> None:
+def test_a_watched_directory_that_another_one_replaces_is_doomed(share) -> None:
     """By rename(2), from a directory that nobody watches; the new one can be watched."""
-    if source == "fanotify":
-        pytest.skip("fanotify's events do not tell that there was another directory")
     (share.root / "d").mkdir()
     (share.root / "aside/new").mkdir(parents=True)
     share.watch("d", tree=False)
@@ -299,3 +300,41 @@ def test_a_directory_that_was_renamed_beside_is_doomed_where_it_is(share) -> Non
     (share.root / "a").rename(share.root / "b")
     share.store.set_delete_pending(handle, True)
     assert share.told()[-1] == "!b/d"
+
+
+def test_a_watched_directory_that_is_removed_and_made_again_is_doomed(share) -> None:
+    """The events are read afterwards: there is one by that name."""
+    (share.root / "d").mkdir()
+    share.watch()
+    old = share.watch("d", tree=False)
+    (share.root / "d").rmdir()
+    (share.root / "d").mkdir()
+    assert "!d" in share.eventually(1)
+    share.watch("d", tree=False)
+    share.store.close(old)
+    (share.root / "d/x").write_bytes(b"")
+    assert dedup(share.eventually(1)) == ["+d/x"]
+
+
+def test_what_was_made_in_a_directory_that_came_from_outside_is_not_lost(share, tmp_path) -> None:
+    """Before anybody could look: then its watchers must enumerate."""
+    (tmp_path / "outside/in").mkdir(parents=True)
+    time.sleep(TICK)
+    share.watch()
+    (tmp_path / "outside").rename(share.root / "d")
+    (share.root / "d/in/x").write_bytes(b"")
+    words = share.eventually(2)
+    assert words[0] == "+d"
+    assert words[1] in ("+d/in/x", "?d")
+    (share.root / "d/in/y").write_bytes(b"")
+    assert "+d/in/y" in share.eventually(1)
+
+
+def test_a_directory_that_came_from_outside_is_told_alone(share, tmp_path) -> None:
+    (tmp_path / "outside/in").mkdir(parents=True)
+    (tmp_path / "outside/in/x").write_bytes(b"")
+    time.sleep(TICK)
+    share.watch()
+    (tmp_path / "outside").rename(share.root / "d")
+    assert share.eventually(1) == ["+d"]
+    assert share.told() == []
