@@ -385,9 +385,10 @@ class FanotifySource(RetryingSource):
             return None
         try:
             path = os.readlink(f"/proc/self/fd/{fd}")
+            # Not by the " (deleted)" that the kernel appends: a name may end so.
+            return path if os.fstat(fd).st_nlink else None
         finally:
             os.close(fd)
-        return None if path.endswith(" (deleted)") else path
 
 
 def _mounts_below(path: str) -> list[str]:

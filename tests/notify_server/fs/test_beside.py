@@ -293,6 +293,16 @@ def test_a_name_that_says_deleted_is_one_as_any_other(share) -> None:
     assert share.told() == ["f (deleted)>g"]
 
 
+def test_what_is_in_a_directory_that_says_deleted_is_told(share) -> None:
+    (share.root / "d (deleted)").mkdir()
+    share.watch()
+    (share.root / "d (deleted)/x").write_bytes(b"")
+    assert share.eventually(1) == ["+d (deleted)/x"]
+    (share.root / "d (deleted)/x").unlink()
+    (share.root / "d (deleted)").rmdir()
+    assert share.eventually(2) == ["-d (deleted)/x", "-d (deleted)"]
+
+
 def test_a_directory_that_was_renamed_beside_is_doomed_where_it_is(share) -> None:
     (share.root / "a/d").mkdir(parents=True)
     share.watch("a\\d")
