@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -33,7 +34,7 @@ from notify_server.fs.source import RetryingSource
 from notify_server.fs.watched import join, name_of, parent_of
 from notify_server.notify.change import ChangesLost, DirectoryDoomed, DirectoryMoved, Event
 from notify_server.notify.classes import Operation as Done
-from notify_server.notify.classes import added, done, removed, renamed
+from notify_server.notify.classes import added, done, exchanged, removed, renamed
 
 log = logging.getLogger("notify_server.fs")
 
@@ -203,8 +204,14 @@ class FanotifySource(RetryingSource):
                 for event in events
                 if event.target and event.directory and event.mask & fanotify.ONDIR
             )
-            for event in events:
-                self._translate(event, echoes)
+            queue = deque(events)
+            while queue:
+                event = queue.popleft()
+                if queue and _is_exchange(event, queue[0]):
+                    queue.popleft()
+                    self._exchanged(event)
+                else:
+                    self._translate(event, echoes)
             self._named.clear()
         return self._found()
 
@@ -301,6 +308,18 @@ class FanotifySource(RetryingSource):
         if is_directory:
             self._moved(old, new)
 
+    def _exchanged(self, event: FanotifyEvent) -> None:
+        directory, target = self._path(event.directory), self._path(event.new_directory)
+        if directory is None or target is None:
+            return
+        one, other = join(directory, event.name), join(target, event.new_name)
+        names = to_wire(event.name), to_wire(event.new_name)
+        self._out += exchanged(to_wire(directory), names[0], to_wire(target), names[1])
+        aside = f"{other}\0"
+        self._moved(other, aside)
+        self._moved(one, other)
+        self._moved(aside, one)
+
     def _told(self, events: list[Event], directory: str, target: str, old: str) -> Iterator[Event]:
         """Of a rename what somebody may see: it may have begun, or ended, where nobody looks."""
         inside = old + "/"
@@ -389,6 +408,17 @@ class FanotifySource(RetryingSource):
             return path if os.fstat(fd).st_nlink else None
         finally:
             os.close(fd)
+
+
+def _is_exchange(event: FanotifyEvent, after: FanotifyEvent) -> bool:
+    """Whether two directories took each other's name in one system call (renameat2(2))."""
+    return bool(
+        event.mask & after.mask & fanotify.RENAME
+        and event.mask & after.mask & fanotify.ONDIR
+        and (after.directory, after.name) == (event.new_directory, event.new_name)
+        and (after.new_directory, after.new_name) == (event.directory, event.name)
+        and after.target != event.target  # else it went, and came back
+    )
 
 
 def _mounts_below(path: str) -> list[str]:

@@ -6,7 +6,9 @@ What inotify does not do by itself is done here:
 - A directory that appears in a watched tree gets a watch, then it is scanned: what was made in it
   before the watch is reported once, what the watch saw as well is not reported twice.
 - The two halves of a rename are paired by cookie. A half without partner came from, or went, where
-  nobody looks. A renamed directory keeps its watches and those below it; they get a new path.
+  nobody looks. A renamed directory keeps its watches and those below it; they get a new path. Two
+  that exchange their names (renameat2(2)) look like one that went there and back, but are both
+  there.
 - Nothing tells a watch that its own directory was removed or renamed while a handle is open (the
   kernel says so when the last reference goes), so the directories above it are watched for that.
 - A directory that cannot be watched (the limit of the user, or ours) makes `ChangesLost`, now and
@@ -27,7 +29,7 @@ from notify_server.fs.names import to_wire
 from notify_server.fs.watched import Node, join
 from notify_server.notify.change import ChangesLost, Event
 from notify_server.notify.classes import Operation as Done
-from notify_server.notify.classes import added, done, removed, renamed
+from notify_server.notify.classes import added, done, exchanged, removed, renamed
 
 log = logging.getLogger("notify_server.fs")
 
@@ -65,7 +67,7 @@ class InotifySource(InotifyWatches):
     def _translate(self, events: list[RawEvent], echoes: Echoes) -> None:
         arrivals = {cookie: (wd, name) for wd, mask, cookie, name in events if mask & _TO}
         paired: set[int] = set()
-        for wd, mask, cookie, name in events:
+        for index, (wd, mask, cookie, name) in enumerate(events):
             node = self._nodes.by_wd.get(wd)
             if mask & OVERFLOW:
                 self._overflowed()
@@ -75,11 +77,16 @@ class InotifySource(InotifyWatches):
                 self._ignored(node, mask)
             elif not name:
                 continue
+            elif mask & _FROM and cookie in paired:
+                continue  # of an exchange
             elif mask & _FROM:
                 to_wd, to_name = arrivals.get(cookie, (-1, ""))
                 target = self._nodes.by_wd.get(to_wd)
                 if target is None:
                     self._left(node, name, mask, echoes)
+                elif _is_exchange(events[index : index + 4], node, target):
+                    paired.update((cookie, events[index + 2][2]))
+                    self._exchanged(node, name, target, to_name)
                 else:
                     paired.add(cookie)
                     self._renamed(node, name, target, to_name, mask, echoes)
@@ -193,15 +200,36 @@ class InotifySource(InotifyWatches):
             elif target.covers:
                 self._cover_now(new)
             return
-        was_covered = moved.covered
         self._nodes.move(moved, new)
-        if target.covers:
+        self._settle(moved, target)
+
+    def _settle(self, moved: Node, above: Node) -> None:
+        """A node is in `above` now, which is covered or not."""
+        was_covered = moved.covered
+        if above.covers:
             if not was_covered:
-                self._cover_now(new)
+                self._cover_now(moved.path)
             return
         moved.covered = False
         if was_covered:
             self._uncover(moved)
+
+    def _exchanged(self, node: Node, name: str, target: Node, to_name: str) -> None:
+        self._scanned -= {(node.path, name), (target.path, to_name)}
+        self._out += exchanged(node.key, to_wire(name), target.key, to_wire(to_name))
+        one, other = join(node.path, name), join(target.path, to_name)
+        went, came = self._nodes.by_path.get(one), self._nodes.by_path.get(other)
+        if came is not None:
+            self._nodes.move(came, f"{other}\0")
+        if went is not None:
+            self._nodes.move(went, other)
+        if came is not None:
+            self._nodes.move(came, one)
+        for moved, path, above in ((went, other, target), (came, one, node)):
+            if moved is not None:
+                self._settle(moved, above)
+            elif above.covers:
+                self._cover_now(path)
 
     def _ignored(self, node: Node, mask: int) -> None:
         if mask & UNMOUNT:
@@ -218,6 +246,21 @@ class InotifySource(InotifyWatches):
         self._todo += [node.path for node in self._nodes.by_path.values() if node.tree]
         while self._todo:
             self._cover(self._todo.pop(), report=False)
+
+
+def _is_exchange(events: list[RawEvent], node: Node, target: Node) -> bool:
+    """Whether two directories took each other's name in one system call."""
+    if len(events) < 4 or not all(mask & ISDIR for _, mask, _, _ in events):
+        return False
+    away, arrived, back, home = ((wd, name) for wd, _, _, name in events)
+    kinds = [mask & (_FROM | _TO) for _, mask, _, _ in events]
+    return (
+        kinds == [_FROM, _TO, _FROM, _TO]
+        and (away, arrived) == (home, back)
+        and events[2][2] == events[3][2]
+        and os.path.lexists(join(node.path, away[1]))
+        and os.path.lexists(join(target.path, arrived[1]))
+    )
 
 
 def _still_there(node: Node) -> bool:

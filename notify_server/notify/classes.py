@@ -131,3 +131,18 @@ def renamed(
     if is_directory:
         events.append(DirectoryMoved(f"{old_directory}/{old_name}", f"{new_directory}/{new_name}"))
     return events
+
+
+def exchanged(directory: str, name: str, other_directory: str, other_name: str) -> list[Event]:
+    """Two directories have exchanged their names (renameat2(2)): two renames, and who watches one
+    of them, or below it, follows it."""
+    names = (directory, name), (other_directory, other_name)
+    one, other = (f"{where}/{what}" for where, what in names)
+    aside = f"{other}\0"  # no path that a client could name
+    return [
+        *renamed(*names[0], *names[1], is_directory=True)[:-1],
+        *renamed(*names[1], *names[0], is_directory=True)[:-1],
+        DirectoryMoved(other, aside),
+        DirectoryMoved(one, other),
+        DirectoryMoved(aside, one),
+    ]

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from notify_server.fs.api import BasicInformation
+from notify_server.fs.syscalls import renameat2
 from notify_server.wire.constants import CreateOptions
 from notify_server.wire.fscc import FileAttributes
 from notify_server.wire.status import StatusError
 
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
 TICK = 0.05  # seconds; what happens within one of the kernel's has one time
 HIDDEN = FileAttributes.FILE_ATTRIBUTE_HIDDEN
 
@@ -348,3 +351,41 @@ def test_a_directory_that_came_from_outside_is_told_alone(share, tmp_path) -> No
     (tmp_path / "outside").rename(share.root / "d")
     assert share.eventually(1) == ["+d"]
     assert share.told() == []
+
+
+@pytest.mark.parametrize("watched", ["a", "b", "ab"])
+@pytest.mark.parametrize("above", [False, True], ids=["", "and above"])
+def test_directories_that_exchange_names_keep_their_watches(share, watched, above) -> None:
+    for name in ("a", "b"):
+        (share.root / name / "in").mkdir(parents=True)
+        (share.root / name / f"was-{name}").mkdir()
+    if above:
+        share.watch()
+    handles = {name: share.watch(name) for name in watched}
+    exchange(share.root / "a", share.root / "b")
+    words = share.told()
+    assert [word for word in words if word[0] in "!?"] == []
+    assert [word for word in words if ">" in word] == ["a>b", "b>a"]
+    for name, handle in handles.items():
+        new = {"a": "b", "b": "a"}[name]
+        assert handle.watch_key == str(share.root / new)
+        (share.root / new / "in" / f"from-{name}").write_bytes(b"")
+        assert dedup(share.eventually(1)) == [f"+{new}/in/from-{name}"]
+    for handle in handles.values():
+        share.store.close(handle)
+
+
+def test_a_directory_that_is_renamed_there_and_back_is_where_it_was(share) -> None:
+    (share.root / "a/in").mkdir(parents=True)
+    handle = share.watch("a")
+    share.watch()
+    (share.root / "a").rename(share.root / "b")
+    (share.root / "b").rename(share.root / "a")
+    share.told()
+    assert handle.watch_key == str(share.root / "a")
+    (share.root / "a/in/x").write_bytes(b"")
+    assert dedup(share.eventually(1)) == ["+a/in/x"]
+
+
+def exchange(one: Path, other: Path) -> None:
+    renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
