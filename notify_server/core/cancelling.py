@@ -22,12 +22,11 @@ def cancel(
     connection: Connection, header: Header, message: bytes, sealed_by: Session | None, now: float
 ) -> None:
     """Cancel the parked request that the header names; nothing happens if there is none."""
-    if not header.flags & _ASYNC and connection.in_flight:
-        request = _in_flight(connection.in_flight, header)
-        if request is not None:
-            if request.session is not None and _may(request.session, header, message, sealed_by):
-                request.cancelled = True
-            return
+    request = _in_flight(connection, header)
+    if request is not None:
+        if request.session is not None and _may(request.session, header, message, sealed_by):
+            request.cancel(now)
+        return
     parked = find(connection, header)
     if parked is None or not _may(parked.session, header, message, sealed_by):
         return
@@ -40,8 +39,11 @@ def cancel(
         connection.refuse_parked(parked, NtStatus.STATUS_CANCELLED, now)
 
 
-def _in_flight(requests: dict[int, Request], header: Header) -> Request | None:
-    """A request whose job is away; message id 0 is explained at `find`."""
+def _in_flight(connection: Connection, header: Header) -> Request | None:
+    """A request that is away or waits long; message id 0 is explained at `find`."""
+    if header.flags & _ASYNC:
+        return connection.waiting.get(header.async_id)
+    requests = connection.in_flight or {}
     if header.message_id:
         return requests.get(header.message_id)
     return next(

@@ -7,6 +7,7 @@ has left for another thread suspends the chain, and the job's end resumes it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -146,6 +147,8 @@ class Chain:
         if isinstance(job, Wait):
             job.queue.append(done)
             result = None
+            if job.long:
+                self._wait_long(request, job, done)
         else:
             job.owner = self.connection
             if request.tree is not None:
@@ -160,9 +163,26 @@ class Chain:
             self.connection.server.job_ended(opened, request.now)
         return result
 
+    def _wait_long(
+        self, request: Request, wait: Wait, done: Callable[[JobResult, float], None]
+    ) -> None:
+        """Tell the client that it waits, once (3.3.4.2), and let the wait be ended."""
+
+        def stop(now: float) -> None:
+            if done in wait.queue:  # else its turn has come already
+                wait.queue.remove(done)
+                done(JobResult(error=StatusError(NtStatus.STATUS_CANCELLED)), now)
+
+        request.stop = stop
+        if not request.async_id:
+            request.async_id = self.connection.new_async_id()
+            self.connection.waiting[request.async_id] = request
+            self._flush()
+            self._interim(request, request.async_id)
+
     def _after(self, job: Job | Wait, result: JobResult) -> Outcome:
         if result.error is not None:
-            if isinstance(job, Job) and job.failed is not None:
+            if job.failed is not None:
                 job.failed()
             raise result.error
         if job.then is not None:
@@ -182,6 +202,7 @@ class Chain:
         """The request is answered, and the chain goes on."""
         connection = self.connection
         request.now = now
+        request.stop = None
         if connection.in_flight is not None:
             connection.in_flight.pop(request.header.message_id, None)
         if request.busy is not None:
@@ -220,7 +241,7 @@ class Chain:
         server = self.connection.server
         if outcome is PARKED:
             self._flush()
-            self._interim(request)
+            self._interim(request, self.connection.next_async_id - 1)
         else:
             assert not isinstance(outcome, Parked)
             self._respond(request, outcome)
@@ -247,17 +268,24 @@ class Chain:
         session_id = self.session_id if related else header.session_id
         if header.command == Command.SMB2_SESSION_SETUP and request.session is not None:
             session_id = request.session.session_id
-        tree_id = self.tree_id if related else header.tree_id
+        tree_or_async_id = self.tree_id if related else header.tree_id
         if header.command == Command.SMB2_TREE_CONNECT and request.tree is not None:
-            tree_id = request.tree.tree_id
+            tree_or_async_id = request.tree.tree_id
+        credits = 0
+        if request.async_id:  # the interim response granted them (3.3.4.3)
+            flags |= _ASYNC
+            tree_or_async_id = request.async_id
+            self.connection.waiting.pop(request.async_id, None)
+        else:
+            credits = self._grant(request, reply.status)
         packed = pack_header(
             header.command,
             header.message_id,
             reply.status,
             flags,
-            self._grant(request, reply.status),
+            credits,
             session_id,
-            tree_id,
+            tree_or_async_id,
             header.credit_charge if self.connection.supports_large_mtu else 0,
         )
         response = _Response(packed + reply.body, signer, reply)
@@ -284,7 +312,7 @@ class Chain:
         )
         return self.connection.credits.grant(request.charge, request.header.credits, extra=extra)
 
-    def _interim(self, request: Request) -> None:
+    def _interim(self, request: Request, async_id: int) -> None:
         """STATUS_PENDING (3.3.4.2): never signed, but sealed as the request was."""
         header = request.header
         message = pack_header(
@@ -294,7 +322,7 @@ class Chain:
             _RESPONSE | _ASYNC,
             self._grant(request, NtStatus.STATUS_PENDING),
             request.valid_session.session_id,
-            self.connection.next_async_id - 1,
+            async_id,
             header.credit_charge if self.connection.supports_large_mtu else 0,
         )
         self.connection.send(message + ERROR_BODY, self.sealed_by)

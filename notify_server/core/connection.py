@@ -18,7 +18,7 @@ from notify_server.auth.sealing import SealError
 from notify_server.auth.signing import sign
 from notify_server.core import chain as chains
 from notify_server.core.credits import CreditWindow
-from notify_server.core.model import ParkedRequest, Session
+from notify_server.core.model import ParkedRequest, Session, Tree
 from notify_server.core.outcome import Disconnect
 from notify_server.core.request import Request
 from notify_server.wire.codec import WireError
@@ -70,6 +70,7 @@ class Connection:
         "sessions",
         "signing_algorithm",
         "supports_large_mtu",
+        "waiting",
     )
 
     def __init__(self, server: Server, client: str) -> None:
@@ -86,6 +87,8 @@ class Connection:
         self.preauth_hash = EMPTY_PREAUTH
         self.sessions: dict[int, Session] = {}
         self.parked: dict[int, ParkedRequest] = {}
+        self.waiting: dict[int, Request] = {}
+        """By AsyncId, those whose chain goes on after their final response."""
         self.in_flight: dict[int, Request] | None = None
         self.next_async_id = 1
         self.outbox: list[bytes] = []
@@ -203,7 +206,18 @@ class Connection:
         assert session.keys is not None
         return sign(self.signing_algorithm, session.keys.signing, message)
 
-    # Parked requests
+    # Requests that wait
+
+    @property
+    def room_to_wait(self) -> bool:
+        """May one more request have an interim response that awaits its final one?"""
+        return len(self.parked) + len(self.waiting) < self.server.config.bounds.parked
+
+    def stop_waiting(self, session: Session, tree: Tree | None, now: float) -> None:
+        """The session goes, or the tree: what waits long in it is cancelled (3.3.5.6, 3.3.5.8)."""
+        for request in list((self.in_flight or {}).values()):
+            if request.session is session and tree in (None, request.tree):
+                request.cancel(now)
 
     def new_async_id(self) -> int:
         """AsyncIds are never used twice on a connection (3.3.4.2)."""
@@ -262,6 +276,7 @@ class Connection:
     def end_session(self, session: Session, now: float) -> None:
         """Take a session down: its opens are closed, its parked requests end with CLEANUP."""
         session.logged_off = True
+        self.stop_waiting(session, None, now)
         for opened in list(session.opens.values()):
             self.server.close_open(opened, now)
         session.trees.clear()

@@ -80,7 +80,7 @@ def _range(element: LockElement, several: bool) -> Range:
 
 def _wait(request: Request, opened: Open, wanted: Range) -> Outcome:
     connection = request.connection
-    if len(connection.parked) >= connection.server.config.bounds.parked:
+    if not connection.room_to_wait:
         raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
     parked = ParkedRequest(
         connection,

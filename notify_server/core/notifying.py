@@ -83,7 +83,7 @@ def _arm(request: Request, opened: Open, body: ChangeNotifyRequest, key: str) ->
     if opened.handle.delete_pending:
         # Doomed while the job was away: the table was told before it had this watch.
         raise StatusError(NtStatus.STATUS_DELETE_PENDING)
-    if len(connection.parked) >= server.config.bounds.parked:
+    if not connection.room_to_wait:
         raise StatusError(NtStatus.STATUS_INSUFFICIENT_RESOURCES)
     parked = ParkedRequest(
         connection,

@@ -199,17 +199,40 @@ def _opened(request: Request, body: wire.CreateRequest, result: Opened) -> Outco
     requested = body.requested_oplock_level if server.config.oplocks else _NO_OPLOCK
     server.oplocks.add(opened, key, requested)
     if breaks:
-        return _after_breaks(request, breaks, lambda: _respond(body, opened, result))
+        return _after_breaks(
+            request,
+            breaks,
+            lambda: _respond(body, opened, result),
+            lambda: server.close_open(opened, request.now),
+        )
     return _respond(body, opened, result)
 
 
 def _after_breaks(
-    request: Request, breaks: list[tuple[Open, int]], then: Callable[[], Outcome]
+    request: Request,
+    breaks: list[tuple[Open, int]],
+    then: Callable[[], Outcome],
+    failed: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Have oplocks broken, and go on when their owners have answered."""
+    """Have oplocks broken, and go on when their owners have answered; `failed`: never go on."""
+    connection = request.connection
+
+    def go_on_unless(ended: bool, status: NtStatus) -> None:
+        if ended:
+            failed()
+            raise StatusError(status)
+
+    def settled(_: None) -> Outcome:
+        # Between its turn and this moment it may have been cancelled all the same.
+        go_on_unless(request.cancelled or connection.closing, NtStatus.STATUS_CANCELLED)
+        return then()
+
+    go_on_unless(request.cancelled, NtStatus.STATUS_CANCELLED)
+    crowded = not request.async_id and not connection.room_to_wait
+    go_on_unless(crowded, NtStatus.STATUS_INSUFFICIENT_RESOURCES)
     queue: list[Callable[[JobResult, float], None]] = []
-    request.connection.server.oplocks.wait(breaks, queue, request.now)
-    return Wait(queue, lambda _: then())
+    connection.server.oplocks.wait(breaks, queue, request.now)
+    return Wait(queue, settled, long=True, failed=failed)
 
 
 def _respond(body: wire.CreateRequest, opened: Open, result: Opened) -> Outcome:

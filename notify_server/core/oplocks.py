@@ -79,7 +79,9 @@ class OplockTable:
             nonlocal left
             left -= 1
             if not left:
-                for done in queue:
+                # Emptied first: what is not in it any more cannot be stopped.
+                waiting, queue[:] = list(queue), []
+                for done in waiting:
                     done(JobResult(), now)
 
         for held, level in breaks:

@@ -61,6 +61,10 @@ class Wait:
 
     queue: list[Callable[[JobResult, float], None]]
     then: Callable[[Any], Outcome]
+    long: bool = False
+    """It depends on another client: this one is told that it waits (3.3.4.2), and may cancel."""
+    failed: Callable[[], None] | None = None
+    """Called instead of `then` if the wait ended with an error."""
 
 
 Outcome = Reply | Job | Wait | Parked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,8 @@ class Request:
     sign_response: bool = False  # whatever the policies say (3.3.5.5.3)
     busy: Open | None = None  # the Open whose job this request waits for
     turn_on: Open | None = None  # the Open on which other requests wait for this one
+    async_id: int = 0  # of the interim response, if one was sent and the chain goes on after it
+    stop: Callable[[float], None] | None = None  # ends its long wait, if it is in one
 
     @property
     def connection(self) -> Connection:
@@ -78,6 +81,12 @@ class Request:
             and (size - 1) // _CREDIT_UNIT + 1 > self.header.credit_charge
         ):
             raise StatusError(NtStatus.STATUS_INVALID_PARAMETER)
+
+    def cancel(self, now: float) -> None:
+        """CANCEL, or the end of its session or tree: no long wait goes on, and none begins."""
+        self.cancelled = True
+        if self.stop is not None:
+            self.stop(now)
 
     def take_turn(self, opened: Open) -> None:
         """Have `opened` for this request; what comes behind waits in its `turn`."""

@@ -54,6 +54,7 @@ def tree_disconnect(request: Request) -> Outcome:
     check_empty(request.message)
     tree = request.valid_tree
     session = request.valid_session
+    request.connection.stop_waiting(session, tree, request.now)
     for opened in [item for item in session.opens.values() if item.tree is tree]:
         request.connection.server.close_open(opened, request.now)
     session.trees.pop(tree.tree_id, None)

@@ -28,6 +28,11 @@ from notify_server.wire.fscc import FileAttributes, FileSystemAttributes, Notify
 from notify_server.wire.status import NtStatus, StatusError
 
 _EVERYTHING = AccessMask(0x001F01FF)
+_OVERWRITING = (
+    CreateDisposition.FILE_SUPERSEDE,
+    CreateDisposition.FILE_OVERWRITE,
+    CreateDisposition.FILE_OVERWRITE_IF,
+)
 
 
 @dataclass
@@ -131,6 +136,9 @@ class MemoryStore:
             )
         elif request.disposition == CreateDisposition.FILE_CREATE:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
+        elif request.disposition in _OVERWRITING:
+            node.data.clear()
+            action = CreateAction.FILE_OVERWRITTEN
         access = request.desired_access
         if access & (AccessMask.MAXIMUM_ALLOWED | AccessMask.GENERIC_ALL):
             access = _EVERYTHING

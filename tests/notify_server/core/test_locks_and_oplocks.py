@@ -6,14 +6,23 @@ import struct
 
 import pytest
 
+from notify_server.core.config import Bounds
 from tests.notify_server.core.talk import (
     ASYNC,
+    CANCEL,
     CLOSE,
     CREATE,
+    ECHO,
+    EMPTY,
     LOCK,
+    LOGOFF,
     OPLOCK_BREAK,
     READ,
+    RELATED,
+    TREE_DISCONNECT,
     WRITE,
+    Answer,
+    LaterRunner,
     Talk,
     World,
     close_body,
@@ -218,7 +227,7 @@ def test_a_second_open_breaks_and_waits_for_the_acknowledgment() -> None:
     _world, first, second = setting()
     _level, file_id = granted(first, oplock=BATCH)
     second.send(CREATE, create_body("F", oplock=BATCH))
-    assert second.take() == []
+    assert [answer.status for answer in second.take()] == [PENDING]
     (notification,) = first.take()
     assert notification.command == OPLOCK_BREAK
     assert notification.message_id == 2**64 - 1
@@ -234,7 +243,7 @@ def test_after_the_break_both_share_level_ii() -> None:
     first.take()
     response = first.call(OPLOCK_BREAK, acknowledge(file_id, LEVEL_II))
     assert response.body == acknowledge(file_id, LEVEL_II)
-    (created,) = second.take()
+    _interim, created = second.take()
     assert (created.status, created.body[2]) == (0, LEVEL_II)
 
 
@@ -244,7 +253,7 @@ def test_what_was_acknowledged_in_time_is_kept_when_the_time_is_over() -> None:
     second.send(CREATE, create_body("f"))
     first.take()
     first.call(OPLOCK_BREAK, acknowledge(a, LEVEL_II))
-    (created,) = second.take()
+    _interim, created = second.take()
     world.server.tick(1100.0)
     assert second.call(WRITE, write_body(created.body[64:80], 0, b"y")).status == 0
     assert [answer.body for answer in first.take()] == [acknowledge(a, NONE)]
@@ -269,6 +278,7 @@ def test_closing_or_silence_also_answers_a_break(how: str) -> None:
     world, first, second = setting()
     _level, file_id = granted(first, oplock=BATCH)
     second.send(CREATE, create_body("f"))
+    assert [answer.status for answer in second.take()] == [PENDING]
     assert world.server.next_deadline() == 1035.0
     if how == "close":
         first.send(CLOSE, close_body(file_id))
@@ -299,7 +309,7 @@ def test_acknowledging_what_was_not_asked() -> None:
     second.send(CREATE, create_body("f"))
     first.take()
     assert first.call(OPLOCK_BREAK, acknowledge(file_id, BATCH)).status == 0xC00000E3
-    assert [answer.status for answer in second.take()] == [0]
+    assert [answer.status for answer in second.take()] == [PENDING, 0]
 
 
 def test_an_oplock_follows_a_rename() -> None:
@@ -311,3 +321,106 @@ def test_an_oplock_follows_a_rename() -> None:
     assert first.call(17, body).status == 0
     second.send(CREATE, create_body("g"))
     assert first.take()[0].command == OPLOCK_BREAK
+
+
+# --- What waits for a break -----------------------------------------------------------------------
+
+
+def held_up() -> tuple[World, Talk, bytes, Talk, Answer]:
+    """The second client's CREATE, which overwrites, waits for the first one's oplock."""
+    world, first, second = setting()
+    _level, file_id = granted(first, oplock=BATCH)
+    interim = second.call(CREATE, create_body("f", disposition=5))
+    first.take()
+    return world, first, file_id, second, interim
+
+
+def test_who_waits_for_a_break_is_told_so_and_answered_by_the_same_async_id() -> None:
+    world, first, file_id, second, interim = held_up()
+    assert (interim.status, interim.flags & ASYNC) == (PENDING, ASYNC)
+    assert interim.credits
+    first.call(OPLOCK_BREAK, acknowledge(file_id, NONE))
+    (created,) = second.take()
+    assert (created.status, created.message_id) == (0, interim.message_id)
+    assert (created.async_id, created.credits) == (interim.async_id, 0)
+    assert world.store.nodes["f"].data == b""
+
+
+@pytest.mark.parametrize("how", ["async id", "message id", "logoff", "tree"])
+def test_what_ends_the_wait_leaves_the_file_alone(how: str) -> None:
+    world, first, file_id, second, interim = held_up()
+    if how == "async id":
+        second.send(CANCEL, EMPTY, flags=ASYNC, async_id=interim.async_id, mid=0)
+    elif how == "message id":
+        second.send(CANCEL, EMPTY, mid=interim.message_id)
+    else:
+        second.send(LOGOFF if how == "logoff" else TREE_DISCONNECT, EMPTY)
+    ended = second.take()[0]
+    assert (ended.status, ended.async_id) == (CANCELLED, interim.async_id)
+    assert first.call(OPLOCK_BREAK, acknowledge(file_id, NONE)).status == 0
+    assert second.take() == []
+    assert (world.store.nodes["f"].data, len(world.store.handles)) == (b"x", 1)
+
+
+@pytest.mark.parametrize("how", ["lost", "disconnect"])
+def test_a_connection_that_is_gone_overwrites_nothing(how: str) -> None:
+    world, first, file_id, second, _interim = held_up()
+    if how == "lost":
+        second.connection.lost(1001.0)
+    else:
+        second.connection.disconnect("a rule was broken")
+    assert first.call(OPLOCK_BREAK, acknowledge(file_id, NONE)).status == 0
+    assert (world.store.nodes["f"].data, len(world.store.handles)) == (b"x", 1)
+
+
+def test_a_logoff_behind_the_close_that_ends_the_wait_still_comes_first() -> None:
+    world = World(runner=LaterRunner())
+    world.store.make("f", b"x")
+    talk = world.ready()
+    _level, file_id = granted(talk, oplock=BATCH)
+    talk.send(CREATE, create_body("f", disposition=5))
+    body = read_body(file_id, 0, 60000)  # its job is away: the rest is done in a turn
+    requests = [(READ, body.ljust(56, b"\0")), (CLOSE, close_body(file_id)), (LOGOFF, EMPTY)]
+    talk.compound(*((command, body, {}) for command, body in requests))
+    world.runner.release()
+    assert [answer.status for answer in talk.take()] == [0, 0, 0, CANCELLED]
+    assert (world.store.nodes["f"].data, world.store.handles) == (b"x", [])
+
+
+def test_a_compound_goes_on_after_the_wait() -> None:
+    _world, first, second = setting()
+    _level, file_id = granted(first, oplock=BATCH)
+    body = read_body(b"\xff" * 16, 0, 1)
+    answers = second.compound(
+        (ECHO, EMPTY, {}), (CREATE, create_body("f"), {}), (READ, body, {"flags": RELATED})
+    )
+    assert [answer.status for answer in answers] == [0, PENDING]
+    first.take()
+    first.call(OPLOCK_BREAK, acknowledge(file_id, NONE))
+    assert [(answer.command, answer.status) for answer in second.take()] == [(CREATE, 0), (READ, 0)]
+
+
+def test_those_who_wait_count_as_parked() -> None:
+    world = World(config={"bounds": Bounds(parked=1)})
+    world.store.make("f", b"x")
+    first, second = world.ready(), world.ready()
+    granted(first, oplock=BATCH)
+    assert second.call(CREATE, create_body("f")).status == PENDING
+    assert second.call(CREATE, create_body("f")).status == 0xC000009A
+
+
+def test_a_file_that_was_opened_meanwhile_is_closed_when_the_wait_is_cancelled() -> None:
+    world = World(runner=LaterRunner(light=False))
+    world.store.make("f", b"x")
+    first, second = world.ready(), world.ready()
+    world.runner.light = True
+    second.send(CREATE, create_body("f"))
+    first.send(CREATE, create_body("f", oplock=BATCH))
+    world.runner.waiting.reverse()
+    world.runner.release(2)
+    assert [answer.status for answer in first.take()] == [0, 0]  # opened, and asked to break
+    (interim,) = second.take()
+    world.runner.light = False
+    second.send(CANCEL, EMPTY, flags=ASYNC, async_id=interim.async_id, mid=0)
+    assert [answer.status for answer in second.take()] == [CANCELLED]
+    assert len(world.store.handles) == 1
