@@ -16,6 +16,7 @@ from notify_server.wire import create as wire
 from notify_server.wire.constants import (
     AccessMask,
     CloseFlags,
+    CreateAction,
     CreateDisposition,
     CreateOptions,
     ImpersonationLevel,
@@ -43,6 +44,7 @@ _WRITING: Final = int(
     | AccessMask.GENERIC_WRITE
 )
 _MUST_EXIST: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OVERWRITE})
+_OVERWRITTEN: Final = frozenset({CreateAction.FILE_SUPERSEDED, CreateAction.FILE_OVERWRITTEN})
 _READING: Final = frozenset({CreateDisposition.FILE_OPEN, CreateDisposition.FILE_OPEN_IF})
 _MAXIMUM_ALLOWED: Final = int(AccessMask.MAXIMUM_ALLOWED)
 _ATTRIBUTES: Final = 0x00007FB7  # what [MS-FSCC] 2.6 allows a client to send
@@ -198,6 +200,8 @@ def _opened(request: Request, body: wire.CreateRequest, result: Opened) -> Outco
     breaks = server.oplocks.breaks_for(key, granted, body.create_disposition)
     requested = body.requested_oplock_level if server.config.oplocks else _NO_OPLOCK
     server.oplocks.add(opened, key, requested)
+    if result.action in _OVERWRITTEN:
+        server.oplocks.written(opened)
     if breaks:
         return _after_breaks(
             request,

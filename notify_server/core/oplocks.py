@@ -2,7 +2,7 @@
 
 An open that is alone on its file may have an exclusive or batch oplock. Another open breaks it to
 level II, or to none if it overwrites, and waits until the owner has acknowledged, closed, or let
-the time pass. Level II is shared; whoever writes breaks it, without waiting.
+the time pass. Level II is shared; whoever writes or overwrites breaks it, without waiting.
 
 Opens are found by store and path, not by file: the break must come before the file is touched.
 """
@@ -126,7 +126,7 @@ class OplockTable:
         return right
 
     def written(self, opened: Open) -> None:
-        """Somebody writes: others' level II is gone, and needs no answer."""
+        """Somebody wrote, or will: others' level II is gone, and needs no answer."""
         if opened.oplock_key is None:
             return
         for other in self._opens[opened.oplock_key]:

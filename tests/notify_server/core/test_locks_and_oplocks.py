@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from notify_server.core.config import Bounds
+from notify_server.wire.status import NtStatus
 from tests.notify_server.core.talk import (
     ASYNC,
     CANCEL,
@@ -299,6 +300,22 @@ def test_a_write_breaks_others_level_ii_and_waits_for_nobody() -> None:
     assert second.call(WRITE, write_body(b, 0, b"y")).status == 0
     assert [answer.body for answer in first.take()] == [acknowledge(a, NONE)]
     assert second.call(WRITE, write_body(b, 0, b"z")).status == 0
+    assert first.take() == []
+
+
+@pytest.mark.parametrize("disposition", [0, 4, 5])
+def test_overwriting_breaks_others_level_ii_and_waits_for_nobody(disposition: int) -> None:
+    _world, first, second = setting()
+    _level, a = granted(first, oplock=LEVEL_II)
+    assert granted(second, disposition=disposition, oplock=LEVEL_II)[0] == LEVEL_II
+    assert [answer.body for answer in first.take()] == [acknowledge(a, NONE)]
+
+
+def test_overwriting_that_fails_leaves_level_ii_alone() -> None:
+    world, first, second = setting()
+    granted(first, oplock=LEVEL_II)
+    world.store.fail["open"] = NtStatus.STATUS_SHARING_VIOLATION
+    assert second.call(CREATE, create_body("f", disposition=5)).status == 0xC0000043
     assert first.take() == []
 
 
