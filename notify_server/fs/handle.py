@@ -11,7 +11,7 @@ from notify_server.fs.access import Credentials
 from notify_server.fs.api import Attributes
 from notify_server.fs.feed import Watched
 from notify_server.fs.names import to_wire
-from notify_server.fs.opens import File
+from notify_server.fs.opens import File, Link
 from notify_server.fs.syscalls import birth_time_ns
 from notify_server.fs.watched import name_of, parent_of
 from notify_server.wire.fscc import FileAttributes
@@ -52,6 +52,7 @@ class LocalHandle:
         "granted_access",
         "held_write_time",
         "is_directory",
+        "link",
         "maximal_access",
         "root",
         "share_access",
@@ -60,6 +61,7 @@ class LocalHandle:
     )
 
     file: File
+    link: Link
 
     def __init__(
         self,
@@ -100,7 +102,7 @@ class LocalHandle:
 
     @property
     def delete_pending(self) -> bool:
-        return self.file.delete_pending
+        return self.link.delete_pending or self.stream in self.file.doomed_streams
 
     @property
     def watch_key(self) -> str:
@@ -108,7 +110,7 @@ class LocalHandle:
 
     @property
     def path(self) -> str:
-        relative = self.file.path[len(self.root) :].lstrip("/").replace("/", "\\")
+        relative = self.link.path[len(self.root) :].lstrip("/").replace("/", "\\")
         return f"{relative}:{self.stream}" if self.stream else relative
 
     def where(self) -> tuple[str, str]:
@@ -141,10 +143,11 @@ def attributes_of(
     stream_size: int | None = None,
     file: File | None = None,
     bare: bool = False,
+    delete_pending: bool = False,
 ) -> Attributes:
     """What is known of the file at `path`; `fd` is the same file, for its time of birth.
 
-    `bare`: it is known to have no extended attributes.
+    `bare`: it is known to have no extended attributes. `delete_pending` is its handle's.
     """
     present = [] if bare else xattrs.names(path)
     dos = xattrs.get_dos(path) if xattrs.DOS in present else None
@@ -168,7 +171,7 @@ def attributes_of(
         size, allocated = status.st_size, status.st_blocks * 512
         if allocated < size:  # delayed allocation, inline data, compression
             allocated = -(-size // _CLUSTER) * _CLUSTER
-    delete_pending = file is not None and file.delete_pending
+    doomed = file.doomed if file is not None else 0
     return Attributes(
         creation_time=creation_time,
         last_access_time=times.from_ns(status.st_atime_ns),
@@ -177,8 +180,8 @@ def attributes_of(
         file_attributes=stored | (_DIRECTORY if is_directory else 0) or _NORMAL,
         end_of_file=size,
         allocation_size=allocated,
-        # A file that is to be deleted has one link less ([MS-FSCC] 2.4.41).
-        number_of_links=max(0, (1 if is_directory else status.st_nlink) - delete_pending),
+        # A link that is to be deleted does not count any more ([MS-FSCC] 2.4.41).
+        number_of_links=max(0, (1 if is_directory else status.st_nlink) - doomed),
         index_number=status.st_ino,
         ea_size=xattrs.ea_size(path, present) if present else 0,
         delete_pending=delete_pending,

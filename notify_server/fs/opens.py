@@ -30,10 +30,26 @@ _EVERY: Final = range(len(_CONFLICTS))
 _DELETING: Final = 2
 
 
+class Link:
+    """A name of a file, as far as it is open by that name ([MS-FSA] 2.1.1.5).
+
+    It is the link that a deletion dooms, and that goes with its last handle.
+    """
+
+    __slots__ = ("delete_pending", "opens", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        """Absolute, as on disk; follows renames made through the stores."""
+        self.opens = 0
+        self.delete_pending = False
+
+
 class OpenFile(Protocol):
     """What the table wants to know of an open."""
 
     stream: str
+    link: Link
 
     @property
     def granted_access(self) -> int: ...
@@ -71,20 +87,39 @@ class _Use:
 class File:
     """An inode that is open. What its opens do is counted, so that many of them cost no more."""
 
-    __slots__ = ("change_time", "delete_pending", "descriptor", "key", "opens", "path", "uses")
+    __slots__ = ("change_time", "descriptor", "doomed_streams", "key", "links", "streams", "uses")
 
-    def __init__(self, key: tuple[int, int], path: str) -> None:
+    def __init__(self, key: tuple[int, int]) -> None:
         self.key = key
-        self.path = path
-        """Absolute, as on disk; follows renames made through the stores."""
-        self.opens = 0
+        self.links: list[Link] = []
+        self.streams: dict[str, int] = {}
+        """The named streams that are open, and by how many handles."""
+        self.doomed_streams: set[str] = set()
         self.uses: dict[str, _Use] = {}
         """By stream, for the opens that read, write or delete: the others conflict with nobody."""
-        self.delete_pending = False
         self.descriptor: object = None
         """What the store keeps open for all opens of a directory together."""
         self.change_time: tuple[int, int] | None = None
         """A ChangeTime that was set, and the ctime that it stands for: Linux cannot set one."""
+
+    @property
+    def doomed(self) -> int:
+        """How many of its links are to be deleted."""
+        return sum(link.delete_pending for link in self.links)
+
+    def link(self, path: str, *, sole: bool) -> Link | None:
+        """An open link. The `sole` link of a file is that wherever it was moved beside us."""
+        for link in self.links:
+            if link.path == path:
+                return link
+        return self.links[0] if sole and len(self.links) == 1 else None
+
+    def take_doomed(self, stream: str) -> bool:
+        """Whether a stream is to be deleted now, which is said once."""
+        if stream not in self.doomed_streams or stream in self.streams:
+            return False
+        self.doomed_streams.remove(stream)
+        return True
 
     def keep_change_time(self, before: int, now: int) -> None:
         """The inode's ctime, in ns, moved for a reason that is no ChangeTime's to tell."""
@@ -104,12 +139,22 @@ class OpenFiles:
     def get(self, key: tuple[int, int]) -> File | None:
         return self._files.get(key)
 
-    def check(self, key: tuple[int, int], stream: str, access: int, share: int) -> None:
+    def check(
+        self,
+        key: tuple[int, int],
+        stream: str,
+        access: int,
+        share: int,
+        path: str = "",
+        *,
+        sole: bool = True,
+    ) -> None:
         """Share modes and delete pending ([MS-FSA] 2.1.5.1.2, 2.1.5.1.2.2)."""
         file = self._files.get(key)
         if file is None:
             return
-        if file.delete_pending:
+        link = file.link(path, sole=sole)
+        if (link is not None and link.delete_pending) or stream in file.doomed_streams:
             raise StatusError(NtStatus.STATUS_DELETE_PENDING)
         if not access & _CHECKED:
             return
@@ -119,19 +164,29 @@ class OpenFiles:
             if any(use.conflicts(index, access, share) for index in concerned):
                 raise StatusError(NtStatus.STATUS_SHARING_VIOLATION)
 
-    def add(self, key: tuple[int, int], path: str, open_file: OpenFile) -> File:
+    def add(
+        self, key: tuple[int, int], path: str, open_file: OpenFile, *, sole: bool = True
+    ) -> File:
         file = self._files.get(key)
         if file is None:
-            file = self._files[key] = File(key, path)
-        file.opens += 1
+            file = self._files[key] = File(key)
+        link = file.link(path, sole=sole)
+        if link is None:
+            link = Link(path)
+            file.links.append(link)
+        link.opens += 1
+        open_file.link = link
         self._count(file, open_file, 1)
         return file
 
     def remove(self, file: File, open_file: OpenFile) -> bool:
-        """Whether that was the last one."""
-        file.opens -= 1
+        """Whether that was the last one of the file."""
+        link = open_file.link
+        link.opens -= 1
         self._count(file, open_file, -1)
-        if file.opens:
+        if not link.opens:
+            file.links.remove(link)
+        if file.links:
             return False
         del self._files[file.key]
         return True
@@ -139,10 +194,16 @@ class OpenFiles:
     def rename_stream(self, file: File, open_file: OpenFile, stream: str) -> None:
         """An open stream has another name from now on."""
         self._count(file, open_file, -1)
+        if file.take_doomed(open_file.stream) and stream:
+            file.doomed_streams.add(stream)
         open_file.stream = stream
         self._count(file, open_file, 1)
 
     def _count(self, file: File, open_file: OpenFile, by: int) -> None:
+        if open_file.stream:
+            opens = file.streams.pop(open_file.stream, 0) + by
+            if opens:
+                file.streams[open_file.stream] = opens
         access = open_file.granted_access
         if not access & _CHECKED:
             return
@@ -153,18 +214,21 @@ class OpenFiles:
         if not use.opens:
             del file.uses[open_file.stream]
 
-    def below(self, path: str) -> Iterator[File]:
-        """Open files in a directory, at any depth."""
+    def below(self, path: str) -> Iterator[Link]:
+        """Open links in a directory, at any depth."""
         inside = path + "/"
-        return (file for file in self._files.values() if file.path.startswith(inside))
+        return (link for link in self._links() if link.path.startswith(inside))
 
     def moved(self, old: str, new: str) -> None:
         """A rename was made through a store."""
-        for file in list(self.below(old)):
-            file.path = new + file.path[len(old) :]
-        for file in self._files.values():
-            if file.path == old:
-                file.path = new
+        for link in self.below(old):
+            link.path = new + link.path[len(old) :]
+        for link in self._links():
+            if link.path == old:
+                link.path = new
+
+    def _links(self) -> Iterator[Link]:
+        return (link for file in self._files.values() for link in file.links)
 
     def __len__(self) -> int:
-        return sum(file.opens for file in self._files.values())
+        return sum(link.opens for link in self._links())

@@ -24,7 +24,7 @@ class LocalStore(Opening, Closing, Data, Information, Naming, Listing):
     def watch(self, handle: Handle, tree: bool) -> str:
         local = as_local(handle)
         with statuses():
-            if local.file.delete_pending:
+            if local.delete_pending:
                 raise StatusError(NtStatus.STATUS_DELETE_PENDING)
             path = os.readlink(local.proc)
             self.relative(path)  # else it would be watched wherever it was moved to

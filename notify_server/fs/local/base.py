@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from typing import Final
 
@@ -54,7 +55,15 @@ class StoreBase:
         """Attributes of a file that fstat was just asked about; raises OSError."""
         path = handle.proc
         size = len(xattrs.read_stream(path, handle.stream)) if handle.stream else None
-        return attributes_of(path, status, handle.fd, stream_size=size, file=handle.file, bare=bare)
+        return attributes_of(
+            path,
+            status,
+            handle.fd,
+            stream_size=size,
+            file=handle.file,
+            bare=bare,
+            delete_pending=handle.delete_pending,
+        )
 
     def check_reachable(self, user: Credentials, directory: int) -> None:
         """ACCESS_DENIED unless `user` may search a directory, and all those above it."""
@@ -123,6 +132,11 @@ class StoreBase:
 def as_local(handle: Handle) -> LocalHandle:
     assert isinstance(handle, LocalHandle)
     return handle
+
+
+def is_sole(status: os.stat_result) -> bool:
+    """Whether a file has no more than the one link: directories never have."""
+    return status.st_nlink <= 1 or stat.S_ISDIR(status.st_mode)
 
 
 def key_of(status: os.stat_result) -> tuple[int, int]:

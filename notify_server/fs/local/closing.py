@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 
 from notify_server.fs import xattrs
 from notify_server.fs.api import Handle
@@ -36,8 +37,11 @@ class Closing(StoreBase):
                     # Whatever comes of it, the file is one open less: else none would be its last.
                     with contextlib.suppress(StatusError, OSError):
                         self._delete_on_close(local)
-                if self.files.remove(local.file, local) and local.file.delete_pending:
+                self.files.remove(local.file, local)
+                if local.link.delete_pending and not local.link.opens:
                     self._delete(local)
+                elif local.file.take_doomed(local.stream):
+                    self._delete_stream(local)
             finally:
                 if local.watched is not None:
                     self.feed.unwatch(local.watched)
@@ -47,29 +51,30 @@ class Closing(StoreBase):
     def _delete_on_close(self, handle: LocalHandle) -> None:
         """[MS-FSA] 2.1.5.5 phase 1: a directory only if it is empty by now."""
         if handle.stream:
-            self._delete_stream(handle)
+            handle.file.doomed_streams.add(handle.stream)
         elif not handle.is_directory or not os.listdir(handle.proc):
             self._doom(handle)
 
     def _doom(self, handle: LocalHandle) -> None:
-        if not handle.file.delete_pending:
-            handle.file.delete_pending = True
+        if not handle.link.delete_pending:
+            handle.link.delete_pending = True
             if handle.is_directory:
                 self.feed.tell(DirectoryDoomed(to_wire(os.readlink(handle.proc))))
 
     def _delete(self, handle: LocalHandle) -> None:
         directory, name = handle.where()
         parent = self.parent_of(handle, directory, name)
+        is_directory = stat.S_ISDIR(os.fstat(handle.fd).st_mode)  # also where a stream is open
         try:
             with self.feed.operation() as operation:
-                remove = os.rmdir if handle.is_directory else os.unlink
+                remove = os.rmdir if is_directory else os.unlink
                 with (
                     self.resolver.changing(parent, drop=name),
                     operation.call((directory, name, Kind.DELETE)),
                 ):
                     remove(os.fsencode(name), dir_fd=parent)
                 operation.happened(
-                    removed(to_wire(directory), to_wire(name), is_directory=handle.is_directory)
+                    removed(to_wire(directory), to_wire(name), is_directory=is_directory)
                 )
         finally:
             os.close(parent)
@@ -87,11 +92,12 @@ class Closing(StoreBase):
         local = as_local(handle)
         with statuses(), self.files.lock:
             if local.stream:
-                local.delete_on_close = pending
+                change = set.add if pending else set.discard
+                change(local.file.doomed_streams, local.stream)
                 return
             if not pending:
-                if local.file.delete_pending:
-                    local.file.delete_pending = False
+                if local.link.delete_pending:
+                    local.link.delete_pending = False
                     path = os.readlink(local.proc)
                     self.feed.tell(DirectoryDoomed(to_wire(path), undone=True))
                 return

@@ -12,7 +12,7 @@ from notify_server.fs.api import Opened, OpenRequest
 from notify_server.fs.errors import status_error
 from notify_server.fs.feed import Kind, Operation
 from notify_server.fs.handle import Directory, LocalHandle
-from notify_server.fs.local.base import StoreBase, check_deletable, expect_attrib, key_of
+from notify_server.fs.local.base import StoreBase, check_deletable, expect_attrib, is_sole, key_of
 from notify_server.fs.names import ParsedName, parse, to_wire
 from notify_server.fs.resolve import Found
 from notify_server.fs.syscalls import birth_time_ns, reserve
@@ -134,7 +134,7 @@ class Opening(StoreBase):
         if user is not None and not user.may_change(Rights.of(found.parent)):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         parent = self.files.get(key_of(above))
-        if parent is not None and parent.delete_pending:
+        if parent is not None and parent.doomed:
             raise StatusError(NtStatus.STATUS_DELETE_PENDING)
         is_directory = bool(request.options & _DIRECTORY_FILE)
         if request.attributes & _READONLY and request.options & _DELETE_ON_CLOSE:
@@ -275,9 +275,9 @@ class Opening(StoreBase):
                 raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         key = key_of(status)
         checked = granted | (_WRITE_DATA if overwriting else 0)
-        self.files.check(key, stream, checked, request.share_access)
-
         real = os.readlink(path)
+        self.files.check(key, stream, checked, request.share_access, real, sole=is_sole(status))
+
         if is_directory and not stream:
             shared = self._directory(found, key, real, granted)
             handle = self._handle(request, shared.fd, "", granted, available, is_directory=True)
@@ -409,7 +409,7 @@ class Opening(StoreBase):
         *,
         bare: bool = False,
     ) -> Opened:
-        handle.file = self.files.add(key_of(status), path, handle)
+        handle.file = self.files.add(key_of(status), path, handle, sole=is_sole(status))
         try:
             if handle.directory is not None:
                 handle.file.descriptor = handle.directory

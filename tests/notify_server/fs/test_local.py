@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from notify_server.fs import times
-from notify_server.fs.api import BasicInformation, Ea, OpenRequest
+from notify_server.fs.api import BasicInformation, Ea, Handle, OpenRequest
 from notify_server.wire.constants import (
     AccessMask,
     CreateAction,
@@ -213,6 +213,64 @@ def test_delete_on_close(share) -> None:
     assert share.told() == ["+f", "-f", "+d", "!d", "-d"]
     with refused(NtStatus.STATUS_INVALID_PARAMETER):
         share.open("f", D.FILE_CREATE, access=AccessMask.FILE_READ_DATA, options=ON_CLOSE)
+
+
+def two_links(share) -> tuple[Handle, Handle]:
+    """A file with two names, and an open by each."""
+    (share.root / "a").write_bytes(b"x")
+    os.link(share.root / "a", share.root / "b")
+    return share.open("a").handle, share.open("b").handle
+
+
+def names_in(share) -> set[str]:
+    return {each.name for each in share.root.iterdir()}
+
+
+def test_what_is_deleted_is_the_link_by_which_it_was_opened(share) -> None:
+    a, b = two_links(share)
+    share.store.set_delete_pending(a, True)
+    with refused(NtStatus.STATUS_DELETE_PENDING):
+        share.open("A")
+    share.store.close(share.open("b").handle)
+    told = [(share.store.attributes(each).delete_pending, each.delete_pending) for each in (a, b)]
+    assert told == [(True, True), (False, False)]
+    assert share.store.attributes(b).number_of_links == 1
+    share.store.close(a)
+    assert names_in(share) == {"b"}
+    share.store.close(b)
+    assert names_in(share) == {"b"}
+
+
+def test_a_link_goes_with_its_last_handle_not_with_the_files(share) -> None:
+    a, b = two_links(share)
+    another = share.open("a").handle
+    share.store.set_delete_pending(a, True)
+    share.store.close(a)
+    assert names_in(share) == {"a", "b"}
+    share.store.close(another)
+    assert names_in(share) == {"b"}
+    share.store.close(b)
+
+
+def test_links_are_renamed_one_by_one(share) -> None:
+    a, b = two_links(share)
+    share.store.rename(b, "c", False)
+    assert (a.path, b.path) == ("a", "c")
+    share.store.set_delete_pending(b, True)
+    share.store.close(a)
+    assert names_in(share) == {"a", "c"}
+    share.store.close(b)
+    assert names_in(share) == {"a"}
+
+
+def test_a_file_with_one_link_is_one_wherever_it_was_moved_beside(share) -> None:
+    first = share.create("f")
+    os.rename(share.root / "f", share.root / "g")
+    share.store.set_delete_pending(first, True)
+    with refused(NtStatus.STATUS_DELETE_PENDING):
+        share.open("g")
+    share.store.close(first)
+    assert names_in(share) == set()
 
 
 def test_a_directory_that_is_not_empty_stays(share) -> None:
@@ -560,13 +618,53 @@ def test_streams(share) -> None:
         ("::$DATA", 0),
         (":one:$DATA", 2),
     ]
-    assert share.open("f:ONE:$data").action == CreateAction.FILE_OPENED
-    assert share.open("f:one", D.FILE_OVERWRITE_IF).action == CreateAction.FILE_OVERWRITTEN
+    again = share.open("f:ONE:$data")
+    emptied = share.open("f:one", D.FILE_OVERWRITE_IF)
+    assert again.action == CreateAction.FILE_OPENED
+    assert emptied.action == CreateAction.FILE_OVERWRITTEN
     assert share.told() == ["~f:one"]
+    for each in (stream, again.handle, emptied.handle):
+        share.store.close(each)
     doomed = share.open("f:one", options=ON_CLOSE).handle
     share.store.close(doomed)
     assert share.told() == ["-f:one"]
     assert share.open("f::$DATA").handle.path == "f"
+
+
+@pytest.mark.parametrize("how", ["disposition", "on close"])
+def test_a_stream_goes_with_its_own_last_handle(share, how: str) -> None:
+    file = share.create("f")
+    first = share.open("f:s", D.FILE_CREATE, options=ON_CLOSE if how == "on close" else 0).handle
+    second = share.open("f:s").handle
+    share.store.write(second, 0, b"x")
+    if how == "disposition":
+        share.store.set_delete_pending(first, True)
+        assert first.delete_pending
+        assert not file.delete_pending
+    share.store.close(first)
+    assert share.store.read(second, 0, 1) == b"x"
+    with refused(NtStatus.STATUS_DELETE_PENDING):
+        share.open("f:S")
+    share.store.close(second)
+    assert [each.name for each in share.store.streams(file)] == ["::$DATA"]
+    share.open("f:s", D.FILE_CREATE)
+
+
+def test_a_directory_goes_with_the_last_handle_of_a_stream_in_it(share) -> None:
+    directory = share.mkdir("d")
+    stream = share.open("d:s", D.FILE_CREATE).handle
+    share.store.set_delete_pending(directory, True)
+    share.store.close(directory)
+    share.store.close(stream)
+    assert names_in(share) == set()
+
+
+def test_a_deletion_of_a_stream_can_be_taken_back(share) -> None:
+    stream = share.open("f:s", D.FILE_CREATE).handle
+    share.store.set_delete_pending(stream, True)
+    share.store.set_delete_pending(stream, False)
+    share.store.close(stream)
+    share.open("f:s")
 
 
 def test_a_stream_that_two_handles_delete_leaves_its_file_usable(share) -> None:

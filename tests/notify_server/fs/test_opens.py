@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notify_server.fs.opens import OpenFiles
+from notify_server.fs.opens import Link, OpenFiles
 from notify_server.wire.constants import AccessMask, ShareAccess
 from notify_server.wire.status import StatusError
 
@@ -26,6 +26,7 @@ class AnOpen:
     granted_access: AccessMask
     share_access: ShareAccess
     stream: str
+    link: Link = field(init=False)
 
 
 def in_conflict(one: AnOpen, other: AnOpen) -> bool:
