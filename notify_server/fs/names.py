@@ -180,6 +180,26 @@ def _passed(reached: int, free: int) -> int:
     return reached | free & ~carried | carried & ~free
 
 
+class _Upcase(dict[int, int]):
+    """Code points to their capitals, as Windows pairs them: one to one, none beyond the BMP.
+
+    `ß` and ligatures have none. Letters whose capital is another's (U+0131, dotless i; U+017F, long
+    s; the micro sign) keep to themselves, but for the final sigma.
+    """
+
+    def __missing__(self, code: int) -> int:
+        if code > 0xFFFF:
+            return code
+        character = chr(code)
+        capital = character.upper()
+        paired = capital.lower() == character or character == "ς"
+        self[code] = ord(capital) if len(capital) == 1 and paired else code
+        return self[code]
+
+
+_UPCASE = _Upcase()
+
+
 def fold(name: str) -> str:
     """The form in which two names that differ only in case are equal."""
-    return name.casefold() if not name.isascii() else name.lower()
+    return name.upper() if name.isascii() else name.translate(_UPCASE)

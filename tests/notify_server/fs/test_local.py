@@ -101,13 +101,20 @@ def test_paths_that_are_refused(share, path, options, status) -> None:
 def test_names_are_found_whatever_their_case(share) -> None:
     (share.root / "Dir/Sub").mkdir(parents=True)
     (share.root / "Dir/Sub/Größe").write_bytes(b"x")
-    opened = share.open("dIR\\sub\\GRÖSSE")
+    opened = share.open("dIR\\sub\\GRÖßE")
     assert opened.handle.path == "Dir\\Sub\\Größe"
     with refused(NtStatus.STATUS_OBJECT_NAME_COLLISION):
         share.open("DIR\\SUB\\größe", D.FILE_CREATE)
     share.watch()
     share.open("dir\\SUB\\new", D.FILE_CREATE)
     assert share.told() == ["+Dir/Sub/new"]
+
+
+def test_letters_that_only_full_case_folding_equates_are_different_names(share) -> None:
+    (share.root / "straße").touch()
+    with refused(NtStatus.STATUS_OBJECT_NAME_NOT_FOUND):
+        share.open("STRASSE")
+    assert share.open("STRAßE").handle.path == "straße"
 
 
 def test_dots_in_a_path_are_resolved_by_name(share) -> None:

@@ -86,5 +86,30 @@ def test_expressions(pattern: str, matches: list[str], others: list[str]) -> Non
     assert [name for name in others if expression.matches(name)] == []
 
 
-def test_case_is_folded_beyond_ascii() -> None:
-    assert fold("GRÖSSE") == fold("größe")
+@pytest.mark.parametrize(
+    ("one", "other"), [("GRÖßE", "größe"), ("ΣΑΣ", "σας"), ("Ж", "ж"), ("ÿ", "Ÿ"), ("ﬁ", "ﬁ")]
+)
+def test_case_is_folded_beyond_ascii(one: str, other: str) -> None:
+    assert fold(one) == fold(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("straße", "STRASSE"),
+        ("ﬁ", "fi"),
+        ("\u0131", "i"),
+        ("\u017f", "s"),
+        ("\u212a", "k"),
+        ("𐐨", "𐐀"),
+    ],
+)
+def test_letters_that_windows_tells_apart(one: str, other: str) -> None:
+    assert fold(one) != fold(other)
+
+
+@given(st.text())
+def test_a_folded_name_is_as_long_and_folds_to_itself(name: str) -> None:
+    folded = fold(name)
+    assert len(folded) == len(name)
+    assert fold(folded) == folded
