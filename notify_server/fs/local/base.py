@@ -79,6 +79,12 @@ class StoreBase:
         if not user.may_change(Rights.of(directory)):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
 
+    def check_not_doomed(self, directory: os.stat_result) -> None:
+        """DELETE_PENDING if nothing may be put in a directory any more."""
+        file = self.files.get(key_of(directory))
+        if file is not None and file.doomed:
+            raise StatusError(NtStatus.STATUS_DELETE_PENDING)
+
     def may_list(self, handle: Handle, key: str) -> bool:
         user = as_local(handle).credentials
         if user is None:

@@ -210,6 +210,7 @@ class Naming(StoreBase):
             target = self.resolver.find(name.components)
             try:
                 self.check_changeable(local, target.parent)
+                self.check_not_doomed(os.fstat(target.parent))
                 directory = os.readlink(f"/proc/self/fd/{target.parent}")
                 if target.fd >= 0:
                     self._check_replaceable(local, target, replace)

@@ -133,9 +133,7 @@ class Opening(StoreBase):
         user = request.credentials
         if user is not None and not user.may_change(Rights.of(found.parent)):
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
-        parent = self.files.get(key_of(above))
-        if parent is not None and parent.doomed:
-            raise StatusError(NtStatus.STATUS_DELETE_PENDING)
+        self.check_not_doomed(above)
         is_directory = bool(request.options & _DIRECTORY_FILE)
         if request.attributes & _READONLY and request.options & _DELETE_ON_CLOSE:
             raise StatusError(NtStatus.STATUS_CANNOT_DELETE)

@@ -573,6 +573,16 @@ def test_link(share) -> None:
     assert share.store.attributes(handle).number_of_links == 2
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_no_link_is_made_in_a_directory_that_is_to_be_deleted(share, replace: bool) -> None:
+    doomed, handle = share.mkdir("d"), share.create("f")
+    share.store.set_delete_pending(doomed, True)
+    with refused(NtStatus.STATUS_DELETE_PENDING):
+        share.store.link(handle, "d\\f", replace)
+    share.store.close(doomed)
+    assert names_in(share) == {"f"}
+
+
 def test_a_listing_is_filtered_and_starts_with_the_dots(share) -> None:
     for name in ("a.txt", "b.TXT", "c.dat"):
         (share.root / name).write_bytes(b"x")
