@@ -84,7 +84,7 @@ def set_info(request: Request) -> Outcome:
 
     def then(_: None) -> Outcome:
         if is_file and body.information_class in _RENAMES:
-            oplocks.renamed(opened.store)
+            oplocks.renamed(opened)
         return Reply(SET_INFO_RESPONSE)
 
     return Job(work, then)

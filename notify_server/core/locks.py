@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from notify_server.core.model import Open, ParkedRequest
-
-LockKey = tuple[int, int, str]
+from notify_server.fs.api import StreamKey
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,7 +44,7 @@ class LockTable:
 
     def __init__(self, maximum: int = 4096) -> None:
         self._maximum = maximum
-        self._files: dict[LockKey, _FileLocks] = {}
+        self._files: dict[StreamKey, _FileLocks] = {}
 
     def room_for(self, opened: Open, count: int) -> bool:
         """May this many more locks be held on the file?"""

@@ -12,7 +12,7 @@ from notify_server.auth.keys import SessionKeys
 from notify_server.auth.sealing import Sealer
 from notify_server.core.config import Share
 from notify_server.core.outcome import JobResult
-from notify_server.fs.api import Handle, Store
+from notify_server.fs.api import Handle, Store, StreamKey
 
 if TYPE_CHECKING:
     from notify_server.core.connection import Connection
@@ -86,7 +86,7 @@ class Open:
     turn: list[Callable[[JobResult, float], None]] | None = None
     """While the first CHANGE_NOTIFY gets the directory watched, or a QUERY_DIRECTORY reads it:
     those behind it, which wait for it."""
-    oplock_key: tuple[int, str] | None = None
+    oplock_key: StreamKey | None = None
     oplock_level: int = 0
     oplock_breaking_to: int = 0
     oplock_waiters: list[Callable[[float], None]] | None = None
@@ -95,13 +95,12 @@ class Open:
     closed: bool = False
     closing: list[Callable[[JobResult, float], None]] | None = None
     """While the store closes the handle: the CLOSE that waits for it."""
-    lock_key: tuple[int, int, str] = field(init=False)
-    """What byte-range locks are held on: a stream of a file of a store, as it was opened. Renamed,
-    it keeps the key that its locks are found by."""
+    lock_key: StreamKey = field(init=False)
+    """What byte-range locks are held on, as it was opened: a stream that is renamed keeps the key
+    that its locks are found by."""
 
     def __post_init__(self) -> None:
-        _path, _colon, stream = self.handle.path.partition(":")
-        self.lock_key = id(self.store), self.index_number, stream.lower()
+        self.lock_key = self.handle.key
 
     @property
     def file_id(self) -> bytes:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from notify_server.core.ea import parse_full_ea
 from notify_server.core.model import Open
-from notify_server.core.oplocks import oplock_key
+from notify_server.core.oplocks import OplockHeldError
 from notify_server.core.outcome import Job, JobResult, Outcome, Reply, Wait
 from notify_server.fs.access import Credentials
-from notify_server.fs.api import Attributes, Opened, OpenRequest, Store
+from notify_server.fs.api import Attributes, Opened, OpenRequest, Store, StreamKey
 from notify_server.wire import create as wire
 from notify_server.wire.constants import (
     AccessMask,
@@ -82,21 +82,24 @@ def create(request: Request) -> Outcome:
     if identity is not None and identity.anonymous:
         return _look_for_nobody(store, body)
     credentials = server.config.credentials.get(user)
-    wanted = _open_request(body, credentials, read_only=tree.share.read_only)
-    breaks = server.oplocks.breaks_for(
-        oplock_key(store, body.name), body.desired_access, body.create_disposition
-    )
-    if breaks:
-        return _after_breaks(request, breaks, lambda: create(request))
+    gate = server.oplocks.gate(body.desired_access, body.create_disposition)
+    wanted = _open_request(body, credentials, gate, read_only=tree.share.read_only)
 
     # Counted from here on, as many may be opened in threads at the same time.
     server.handles += 1
 
-    def work() -> Opened:
-        return store.open(wanted)
+    def work() -> Opened | OplockHeldError:
+        try:
+            return store.open(wanted)
+        except OplockHeldError as held:
+            return held
 
-    def then(opened: Opened) -> Outcome:
-        return _opened(request, body, opened)
+    def then(result: Opened | OplockHeldError) -> Outcome:
+        if not isinstance(result, OplockHeldError):
+            return _opened(request, body, result)
+        server.handles -= 1
+        held = server.oplocks.held(result.key, body.desired_access, body.create_disposition)
+        return _after_break(request, body, held, lambda: create(request))
 
     def failed() -> None:
         server.handles -= 1
@@ -120,7 +123,11 @@ def _look_for_nobody(store: Store, body: wire.CreateRequest) -> Outcome:
 
 
 def _open_request(
-    body: wire.CreateRequest, credentials: Credentials | None, *, read_only: bool
+    body: wire.CreateRequest,
+    credentials: Credentials | None,
+    gate: Callable[[StreamKey], None] | None,
+    *,
+    read_only: bool,
 ) -> OpenRequest:
     """Check what needs no file system, and put the request in the store's terms."""
     if body.name.startswith("\\"):
@@ -164,6 +171,7 @@ def _open_request(
         eas=parse_full_ea(eas) if eas else (),
         security_descriptor=body.contexts.get(wire.SMB2_CREATE_SD_BUFFER, b""),
         credentials=credentials,
+        before=gate,
     )
 
 
@@ -196,29 +204,30 @@ def _opened(request: Request, body: wire.CreateRequest, result: Opened) -> Outco
     if opened.is_directory:
         return _respond(body, opened, result)
     # Another open may have been granted an oplock while this one's job was away.
-    key = oplock_key(opened.store, opened.handle.path)
-    breaks = server.oplocks.breaks_for(key, granted, body.create_disposition)
+    held = server.oplocks.held(opened.handle.key, granted, body.create_disposition)
     requested = body.requested_oplock_level if server.config.oplocks else _NO_OPLOCK
-    server.oplocks.add(opened, key, requested)
+    server.oplocks.add(opened, requested)
     if result.action in _OVERWRITTEN:
         server.oplocks.written(opened)
-    if breaks:
-        return _after_breaks(
+    if held is not None:
+        return _after_break(
             request,
-            breaks,
+            body,
+            held,
             lambda: _respond(body, opened, result),
             lambda: server.close_open(opened, request.now),
         )
     return _respond(body, opened, result)
 
 
-def _after_breaks(
+def _after_break(
     request: Request,
-    breaks: list[tuple[Open, int]],
+    body: wire.CreateRequest,
+    held: Open | None,
     then: Callable[[], Outcome],
     failed: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Have oplocks broken, and go on when their owners have answered; `failed`: never go on."""
+    """Have an oplock broken, and go on when its owner has answered; `failed`: never go on."""
     connection = request.connection
 
     def go_on_unless(ended: bool, status: NtStatus) -> None:
@@ -232,10 +241,12 @@ def _after_breaks(
         return then()
 
     go_on_unless(request.cancelled, NtStatus.STATUS_CANCELLED)
+    if held is None:  # it was broken, or closed, meanwhile
+        return then()
     crowded = not request.async_id and not connection.room_to_wait
     go_on_unless(crowded, NtStatus.STATUS_INSUFFICIENT_RESOURCES)
     queue: list[Callable[[JobResult, float], None]] = []
-    connection.server.oplocks.wait(breaks, queue, request.now)
+    connection.server.oplocks.wait(held, body.create_disposition, queue, request.now)
     return Wait(queue, settled, long=True, failed=failed)
 
 

@@ -4,7 +4,8 @@ An open that is alone on its file may have an exclusive or batch oplock. Another
 level II, or to none if it overwrites, and waits until the owner has acknowledged, closed, or let
 the time pass. Level II is shared; whoever writes or overwrites breaks it, without waiting.
 
-Opens are found by store and path, not by file: the break must come before the file is touched.
+The break must come before the file is touched, but which file it is only the store finds out. So
+the store asks, between the two, whether it may go on (`gate`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from typing import Final
 
 from notify_server.core.model import Open
 from notify_server.core.outcome import JobResult
+from notify_server.fs.api import StreamKey
 from notify_server.wire.constants import AccessMask, CreateDisposition, OplockLevel
-
-OplockKey = tuple[int, str]
 
 ACKNOWLEDGMENT_SECONDS: Final = 35.0  # 3.3.2.1, as Windows has it
 
@@ -39,9 +39,17 @@ _OVERWRITING: Final = frozenset(
 )
 
 
-def oplock_key(store: object, path: str) -> OplockKey:
-    """What an open of `path`, spelled in whatever case, shares its oplock with."""
-    return id(store), path.lower().removesuffix("::$data")
+class OplockHeldError(Exception):
+    """A file may not be opened before an oplock on it is broken."""
+
+    def __init__(self, key: StreamKey) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _breaks(access: int, disposition: int) -> bool:
+    """Does an open with this access and disposition break whatever somebody holds alone?"""
+    return bool(access & ~_HARMLESS) or disposition in _OVERWRITING
 
 
 class OplockTable:
@@ -49,73 +57,82 @@ class OplockTable:
 
     def __init__(self, notify: Callable[[Open, int], None]) -> None:
         self._notify = notify
-        self._opens: dict[OplockKey, list[Open]] = {}
+        self._opens: dict[StreamKey, list[Open]] = {}
+        self._alone: dict[StreamKey, Open] = {}
+        """Those with an exclusive or batch oplock; threads look into it, so one step changes it."""
         self._breaks: deque[tuple[float, Open]] = deque()
 
-    def breaks_for(
-        self, key: OplockKey, access: int, disposition: int, newcomer: Open | None = None
-    ) -> list[tuple[Open, int]]:
-        """Oplocks that an open with this access and disposition breaks, and to which level."""
-        overwrites = disposition in _OVERWRITING
-        if not access & ~_HARMLESS and not overwrites:
-            return []
-        level = _NONE if overwrites else _LEVEL_II
-        return [
-            (held, level)
-            for held in self._opens.get(key, ())
-            if held is not newcomer and held.oplock_level in _ALONE
-        ]
+    def gate(self, access: int, disposition: int) -> Callable[[StreamKey], None] | None:
+        """What lets an open through, or raises OplockHeldError; None lets everything through."""
+        if not _breaks(access, disposition):
+            return None
+        alone = self._alone
+
+        def check(key: StreamKey) -> None:
+            if key in alone:
+                raise OplockHeldError(key)
+
+        return check
+
+    def held(self, key: StreamKey, access: int, disposition: int) -> Open | None:
+        """Whose oplock an open with this access and disposition breaks."""
+        return self._alone.get(key) if _breaks(access, disposition) else None
 
     def wait(
         self,
-        breaks: list[tuple[Open, int]],
+        held: Open,
+        disposition: int,
         queue: list[Callable[[JobResult, float], None]],
         now: float,
     ) -> None:
-        """Break those oplocks; what is put in `queue` is called when the last one is settled."""
-        left = len(breaks)
+        """Break this oplock; what is put in `queue` is called when that is settled."""
 
         def settled(now: float) -> None:
-            nonlocal left
-            left -= 1
-            if not left:
-                # Emptied first: what is not in it any more cannot be stopped.
-                waiting, queue[:] = list(queue), []
-                for done in waiting:
-                    done(JobResult(), now)
+            # Emptied first: what is not in it any more cannot be stopped.
+            waiting, queue[:] = list(queue), []
+            for done in waiting:
+                done(JobResult(), now)
 
-        for held, level in breaks:
-            if held.oplock_waiters is None:
-                held.oplock_waiters = [settled]
-                held.oplock_breaking_to = level
-                self._breaks.append((now + ACKNOWLEDGMENT_SECONDS, held))
-                self._notify(held, level)
-            else:
-                held.oplock_waiters.append(settled)
+        if held.oplock_waiters is not None:
+            held.oplock_waiters.append(settled)
+            return
+        level = _NONE if disposition in _OVERWRITING else _LEVEL_II
+        held.oplock_waiters = [settled]
+        held.oplock_breaking_to = level
+        self._breaks.append((now + ACKNOWLEDGMENT_SECONDS, held))
+        self._notify(held, level)
 
-    def add(self, opened: Open, key: OplockKey, requested: int) -> int:
+    def add(self, opened: Open, requested: int) -> int:
         """A file was opened: the level that it gets. No break for it may be due any more."""
+        key = opened.handle.key
         others = self._opens.setdefault(key, [])
         level = _NONE
         if requested in _GRANTABLE:
             level = requested if not others else _LEVEL_II
-            if any(other.oplock_level in _ALONE for other in others):
+            if key in self._alone:
                 level = _NONE
         others.append(opened)
         opened.oplock_key = key
         opened.oplock_level = level
+        if level in _ALONE:
+            self._alone[key] = opened
         return level
 
     def remove(self, opened: Open, now: float) -> None:
         """It was closed, which also answers a break."""
         if opened.oplock_key is None:
             return
-        others = self._opens[opened.oplock_key]
-        others.remove(opened)
-        if not others:
-            del self._opens[opened.oplock_key]
+        self._forget(opened, opened.oplock_key)
         opened.oplock_key = None
         self._settle(opened, _NONE, now)
+
+    def _forget(self, opened: Open, key: StreamKey) -> None:
+        others = self._opens[key]
+        others.remove(opened)
+        if not others:
+            del self._opens[key]
+        if self._alone.get(key) is opened:
+            del self._alone[key]
 
     def acknowledge(self, opened: Open, level: int, now: float) -> bool:
         """The owner's answer; False if nothing, or less, was asked of it."""
@@ -134,23 +151,16 @@ class OplockTable:
                 other.oplock_level = _NONE
                 self._notify(other, _NONE)
 
-    def renamed(self, store: object) -> None:
-        """Something of this store has another path: find its opens under their present ones."""
-        moved = [
-            opened
-            for key, opens in self._opens.items()
-            if key[0] == id(store)
-            for opened in opens
-            if oplock_key(store, opened.handle.path) != key
-        ]
-        for opened in moved:
-            assert opened.oplock_key is not None
-            opens = self._opens[opened.oplock_key]
-            opens.remove(opened)
-            if not opens:
-                del self._opens[opened.oplock_key]
-            opened.oplock_key = oplock_key(store, opened.handle.path)
-            self._opens.setdefault(opened.oplock_key, []).append(opened)
+    def renamed(self, opened: Open) -> None:
+        """If it was a stream that was renamed, it is found by its present name from now on."""
+        old, new = opened.oplock_key, opened.handle.key
+        if old is None or old == new:
+            return
+        self._forget(opened, old)
+        opened.oplock_key = new
+        self._opens.setdefault(new, []).append(opened)
+        if opened.oplock_level in _ALONE:
+            self._alone[new] = opened
 
     # Time
 
@@ -178,6 +188,8 @@ class OplockTable:
 
     def _settle(self, opened: Open, level: int, now: float) -> None:
         opened.oplock_level = level
+        if opened.oplock_key is not None and self._alone.get(opened.oplock_key) is opened:
+            del self._alone[opened.oplock_key]  # it was more than any level that is left
         waiters, opened.oplock_waiters = opened.oplock_waiters, None
         for settled in waiters or ():
             settled(now)

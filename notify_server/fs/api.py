@@ -12,7 +12,7 @@ hands the exact event to the change feed before it returns, so the core never pu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -25,6 +25,11 @@ from notify_server.wire.constants import (
 from notify_server.wire.fscc import FileAttributes, FileSystemAttributes
 
 _DIRECTORY: Final = int(FileAttributes.FILE_ATTRIBUTE_DIRECTORY)
+
+
+StreamKey = tuple[int, int, str]
+"""Which stream of which file, whatever it is called and in whatever share: device, inode, stream's
+name, `""` for the file's data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,9 @@ class OpenRequest(NamedTuple):
     security_descriptor: bytes = b""
     credentials: Credentials | None = None
     """Who asks, where that is not whoever runs the server."""
+    before: Callable[[StreamKey], None] | None = None
+    """Called, in whatever thread, with what is there and is about to be opened; the file is as it
+    was if this raises."""
 
 
 class Attributes(NamedTuple):
@@ -155,6 +163,10 @@ class Handle(Protocol):
     @property
     def watch_key(self) -> str:
         """Key of the directory as the feed speaks of it now; "" before `Store.watch`."""
+
+    @property
+    def key(self) -> StreamKey:
+        """What it is a handle of."""
 
     @property
     def path(self) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from notify_server.fs import times, xattrs
 from notify_server.fs.access import Credentials
-from notify_server.fs.api import Attributes
+from notify_server.fs.api import Attributes, StreamKey
 from notify_server.fs.feed import Watched
 from notify_server.fs.names import to_wire
 from notify_server.fs.opens import File, Link
@@ -107,6 +107,10 @@ class LocalHandle:
     @property
     def watch_key(self) -> str:
         return to_wire(self.watched.path) if self.watched is not None else ""
+
+    @property
+    def key(self) -> StreamKey:
+        return (*self.file.key, self.stream)
 
     @property
     def path(self) -> str:

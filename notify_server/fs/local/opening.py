@@ -273,6 +273,8 @@ class Opening(StoreBase):
                 raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         key = key_of(status)
         checked = granted | (_WRITE_DATA if overwriting else 0)
+        if request.before is not None:
+            request.before((*key, stream))
         real = os.readlink(path)
         self.files.check(key, stream, checked, request.share_access, real, sole=is_sole(status))
 

@@ -14,6 +14,7 @@ from notify_server.fs.api import (
     Opened,
     OpenRequest,
     Stream,
+    StreamKey,
     Volume,
 )
 from notify_server.notify.change import Change, Event, Report
@@ -57,6 +58,10 @@ class MemoryHandle:
     delete_pending: bool = False
     watch_key: str = ""
     credentials: Credentials | None = None
+
+    @property
+    def key(self) -> StreamKey:
+        return 0, self.node.number, ""
 
     @property
     def is_directory(self) -> bool:
@@ -118,6 +123,8 @@ class MemoryStore:
     def open(self, request: OpenRequest) -> Opened:
         self._check("open")
         node = self.nodes.get(request.path)
+        if node is not None and request.before is not None:
+            request.before((0, node.number, ""))
         action = CreateAction.FILE_OPENED
         if node is None:
             if request.disposition in (

@@ -58,17 +58,18 @@ class LaterRunner:
 
 @dataclass
 class World:
-    """A server with one share in memory."""
+    """A server with one share in memory, and maybe others."""
 
     feed: MemoryFeed = field(default_factory=MemoryFeed)
     runner: Any = field(default_factory=InlineRunner)
     config: dict[str, Any] = field(default_factory=dict)
     share: dict[str, Any] = field(default_factory=dict)
+    others: tuple[Share, ...] = ()
 
     def __post_init__(self) -> None:
         self.store = MemoryStore(self.feed)
         config = Config(
-            shares=share_table(Share("TEST", self.store, **self.share)),
+            shares=share_table(Share("TEST", self.store, **self.share), *self.others),
             users={"tester": nt_hash("secret"), "other": nt_hash("other")},
             server_guid=b"G" * 16,
             **self.config,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from notify_server.core.config import Bounds
+from notify_server.core.config import Bounds, Share
+from notify_server.fs.api import FeedBounds
+from notify_server.fs.local import LocalStore
+from notify_server.fs.opens import OpenFiles
+from notify_server.fs.sources import open_feed
 from notify_server.wire.status import NtStatus
 from tests.notify_server.core.talk import (
     ASYNC,
@@ -20,6 +27,7 @@ from tests.notify_server.core.talk import (
     OPLOCK_BREAK,
     READ,
     RELATED,
+    SET_INFO,
     TREE_DISCONNECT,
     WRITE,
     Answer,
@@ -227,7 +235,7 @@ def test_oplocks_can_be_switched_off() -> None:
 def test_a_second_open_breaks_and_waits_for_the_acknowledgment() -> None:
     _world, first, second = setting()
     _level, file_id = granted(first, oplock=BATCH)
-    second.send(CREATE, create_body("F", oplock=BATCH))
+    second.send(CREATE, create_body("f", oplock=BATCH))
     assert [answer.status for answer in second.take()] == [PENDING]
     (notification,) = first.take()
     assert notification.command == OPLOCK_BREAK
@@ -441,3 +449,74 @@ def test_a_file_that_was_opened_meanwhile_is_closed_when_the_wait_is_cancelled()
     second.send(CANCEL, EMPTY, flags=ASYNC, async_id=interim.async_id, mid=0)
     assert [answer.status for answer in second.take()] == [CANCELLED]
     assert len(world.store.handles) == 1
+
+
+# --- What is one file -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, Talk, Talk]]:
+    """A directory with `d/f`; the share of the first client is the directory, the second's `d`."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/f").write_bytes(b"x")
+    feed, files = open_feed("inotify", FeedBounds(), [str(tmp_path)]), OpenFiles()
+    stores = [LocalStore(str(path), feed, files) for path in (tmp_path, tmp_path / "d")]
+    world = World(others=(Share("ALL", stores[0]), Share("D", stores[1])))
+    first, second = world.ready(), world.ready()
+    first.connect_tree("ALL")
+    second.connect_tree("D")
+    yield tmp_path, first, second
+    for talk in (first, second):
+        talk.connection.lost(1000.0)
+    for store in stores:
+        store.dispose()
+    feed.close()
+
+
+@pytest.mark.parametrize("path", ["f", "F", ".\\f", "x\\..\\f", "f::$DATA", "link", "symbolic"])
+def test_a_file_has_one_oplock_whatever_it_is_called(
+    disk: tuple[Path, Talk, Talk], path: str
+) -> None:
+    root, first, second = disk
+    os.link(root / "d/f", root / "d/link")
+    (root / "d/symbolic").symlink_to("f")
+    file_id = first.open("d\\f", oplock=BATCH)
+    assert second.call(CREATE, create_body(path, disposition=4)).status == PENDING
+    assert [answer.body for answer in first.take()] == [acknowledge(file_id, NONE)]
+    assert (root / "d/f").read_bytes() == b"x"
+    first.call(OPLOCK_BREAK, acknowledge(file_id, NONE))
+    assert [answer.status for answer in second.take()] == [0]
+    assert (root / "d/f").read_bytes() == b""
+
+
+def test_a_file_whose_name_windows_has_not_has_one_oplock(disk: tuple[Path, Talk, Talk]) -> None:
+    root, first, second = disk
+    (root / "d/a:b").touch()
+    first.open("d\\a\uf022b", oplock=BATCH)
+    assert second.call(CREATE, create_body("a\uf022b")).status == PENDING
+
+
+def test_a_stream_has_an_oplock_of_its_own(disk: tuple[Path, Talk, Talk]) -> None:
+    _root, first, second = disk
+    file_id = first.open("d\\f:s", disposition=2, oplock=BATCH)
+    assert second.call(CREATE, create_body("f")).status == 0
+    name = ":t".encode("utf-16-le")
+    data = struct.pack("<B7xQI", 0, 0, len(name)) + name
+    body = struct.pack("<HBBIHHI16s", 33, 1, 10, len(data), 96, 0, 0, file_id) + data
+    assert first.call(SET_INFO, body).status == 0
+    assert second.call(CREATE, create_body("f:T")).status == PENDING
+
+
+def test_shares_that_overlap_lock_the_same_files(disk: tuple[Path, Talk, Talk]) -> None:
+    _root, first, second = disk
+    a, b = first.open("d\\f"), second.open("f")
+    assert lock(first, a, (0, 10, EXCLUSIVE | AT_ONCE)) == 0
+    assert lock(second, b, (5, 10, EXCLUSIVE | AT_ONCE)) == NOT_GRANTED
+    assert second.call(READ, read_body(b, 0, 1)).status == CONFLICT
+
+
+def test_who_may_not_open_a_file_breaks_nothing(disk: tuple[Path, Talk, Talk]) -> None:
+    _root, first, second = disk
+    first.open("d\\f", oplock=BATCH)
+    assert second.call(CREATE, create_body("f", disposition=2)).status == 0xC0000035
+    assert first.take() == []
