@@ -170,8 +170,8 @@ class Handle(Protocol):
 
     @property
     def path(self) -> str:
-        """Where it was opened, relative to the share, as it is spelled on disk; follows renames
-        made through a store."""
+        """Where it was opened, relative to the share, as it is spelled on disk, in characters
+        that the wire has; follows renames made through a store."""
 
 
 class Opened(NamedTuple):

@@ -114,7 +114,7 @@ class LocalHandle:
 
     @property
     def path(self) -> str:
-        relative = self.link.path[len(self.root) :].lstrip("/").replace("/", "\\")
+        relative = to_wire(self.link.path[len(self.root) :]).lstrip("/").replace("/", "\\")
         return f"{relative}:{self.stream}" if self.stream else relative
 
     def where(self) -> tuple[str, str]:

@@ -117,6 +117,14 @@ def test_letters_that_only_full_case_folding_equates_are_different_names(share) 
     assert share.open("STRAßE").handle.path == "straße"
 
 
+def test_a_handle_says_its_path_as_clients_can_open_it(share) -> None:
+    (share.root / "a:b").mkdir()
+    (share.root / "a:b" / "x\\y?").touch()
+    path = share.open("A\uf022b\\x\uf026y\uf025").handle.path
+    assert path == "a\uf022b\\x\uf026y\uf025"
+    share.open(path)
+
+
 def test_dots_in_a_path_are_resolved_by_name(share) -> None:
     (share.root / "a/b").mkdir(parents=True)
     assert share.open("a\\b\\..\\.").handle.path == "a"
