@@ -22,6 +22,7 @@ from notify_server.fs.watched import join
 from notify_server.wire.fscc import FileAttributes
 from notify_server.wire.status import NtStatus, StatusError
 
+_PATH_MAX: Final = 4096  # bytes, with a NUL (limits.h)
 _READONLY: Final = int(FileAttributes.FILE_ATTRIBUTE_READONLY)
 
 
@@ -147,6 +148,17 @@ def is_sole(status: os.stat_result) -> bool:
 
 def key_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def new_path(directory: str, name: str) -> str:
+    """Of a name that is about to be given; ENAMETOOLONG if the kernel could not say it again.
+
+    Such a file could be neither opened nor deleted by its path.
+    """
+    path = join(directory, name)
+    if len(os.fsencode(path)) >= _PATH_MAX:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
+    return path
 
 
 @contextlib.contextmanager

@@ -101,7 +101,7 @@ class Data(StoreBase):
         if size < self.attributes(handle).end_of_file:
             self.set_end_of_file(local, size)
         elif not local.stream and not local.is_directory:
-            with self.feed.operation() as operation:
+            with statuses(), self.feed.operation() as operation:
                 operation.expect(*local.where(), Kind.MODIFY)
                 reserve(local.fd, size)
 

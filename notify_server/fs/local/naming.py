@@ -12,7 +12,14 @@ from notify_server.fs.access import Rights
 from notify_server.fs.api import Handle
 from notify_server.fs.feed import Kind
 from notify_server.fs.handle import LocalHandle
-from notify_server.fs.local.base import StoreBase, as_local, expect_attrib, key_of, statuses
+from notify_server.fs.local.base import (
+    StoreBase,
+    as_local,
+    expect_attrib,
+    key_of,
+    new_path,
+    statuses,
+)
 from notify_server.fs.names import parse, to_wire
 from notify_server.fs.resolve import Found
 from notify_server.fs.syscalls import RENAME_NOREPLACE, renameat2
@@ -65,7 +72,7 @@ class Naming(StoreBase):
     ) -> None:
         self.check_changeable(handle, target.parent)
         new_directory = os.readlink(f"/proc/self/fd/{target.parent}")
-        old, new = join(old_directory, old_name), join(new_directory, new_name)
+        old, new = join(old_directory, old_name), new_path(new_directory, new_name)
         if old == new:
             return
         if new.startswith(old + "/"):
@@ -212,6 +219,7 @@ class Naming(StoreBase):
                 self.check_changeable(local, target.parent)
                 self.check_not_doomed(os.fstat(target.parent))
                 directory = os.readlink(f"/proc/self/fd/{target.parent}")
+                new_path(directory, target.name)
                 if target.fd >= 0:
                     self._check_replaceable(local, target, replace)
                     os.unlink(os.fsencode(target.name), dir_fd=target.parent)

@@ -12,11 +12,18 @@ from notify_server.fs.api import Opened, OpenRequest
 from notify_server.fs.errors import status_error
 from notify_server.fs.feed import Kind, Operation
 from notify_server.fs.handle import Directory, LocalHandle
-from notify_server.fs.local.base import StoreBase, check_deletable, expect_attrib, is_sole, key_of
+from notify_server.fs.local.base import (
+    StoreBase,
+    check_deletable,
+    expect_attrib,
+    is_sole,
+    key_of,
+    new_path,
+)
 from notify_server.fs.names import ParsedName, parse, to_wire
 from notify_server.fs.resolve import Found
 from notify_server.fs.syscalls import birth_time_ns, reserve
-from notify_server.fs.watched import join, name_of, parent_of
+from notify_server.fs.watched import name_of, parent_of
 from notify_server.notify.classes import Operation as Done
 from notify_server.notify.classes import added, done
 from notify_server.wire.constants import AccessMask, CreateAction, CreateDisposition, CreateOptions
@@ -142,6 +149,7 @@ class Opening(StoreBase):
         granted = access.granted(request.desired_access, access.ALL)
         descriptor = request.security_descriptor or _inherited(found.parent, directory=is_directory)
         directory = os.readlink(f"/proc/self/fd/{found.parent}")
+        real = new_path(directory, found.name)
         with self.feed.operation() as operation:
             fd = self._make(found, operation, directory, is_directory=is_directory, granted=granted)
             try:
@@ -162,7 +170,6 @@ class Opening(StoreBase):
             operation.happened(added(*key, is_directory=is_directory))
             if name.stream:
                 operation.happened(done(Done.STREAM_ADDED, key[0], f"{key[1]}:{name.stream}"))
-        real = join(directory, found.name)
         return self._opened(handle, CreateAction.FILE_CREATED, real, os.fstat(fd), bare=bare)
 
     def _make(

@@ -98,6 +98,49 @@ def test_paths_that_are_refused(share, path, options, status) -> None:
         share.open(path, options=options)
 
 
+def test_no_name_is_given_that_the_kernel_could_not_say_again(share) -> None:
+    """Else it could be neither opened nor deleted over SMB."""
+    path, room = "", 4095 - len(str(share.root)) - 1
+    while room > 250:
+        step = "d" * min(200, room - 20)
+        path, room = f"{path}{step}\\", room - len(step) - 1
+        share.store.close(share.mkdir(path))
+    longest, handle = path + "x" * room, share.create("f")
+    share.store.link(handle, longest, False)
+    share.store.close(share.open(longest, options=ON_CLOSE).handle)
+    too_long = longest + "x"
+    for give in (
+        lambda: share.create(too_long),
+        lambda: share.mkdir(too_long),
+        lambda: share.store.link(handle, too_long, False),
+        lambda: share.store.rename(handle, too_long, False),
+    ):
+        with refused(NtStatus.STATUS_OBJECT_NAME_INVALID):
+            give()
+    assert share.listed(share.open(path).handle)[2:] == []
+
+
+def test_what_was_moved_too_deep_is_refused_cleanly(share) -> None:
+    share.mkdir("d")
+    handle = share.create("d\\f")
+    fd = os.open(share.root, os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("x" * 200, dir_fd=fd)
+        below = os.open("x" * 200, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.rename(share.root / "d", "d", dst_dir_fd=fd)
+    os.close(fd)
+    for change in (
+        lambda: share.store.set_allocation_size(handle, 1 << 20),
+        lambda: share.open("\\".join(["x" * 200] * 25)),
+        lambda: share.create("\\".join(["x" * 200] * 25 + ["new"])),
+    ):
+        with refused(NtStatus.STATUS_OBJECT_NAME_INVALID):
+            change()
+    share.store.close(handle)
+
+
 def test_names_are_found_whatever_their_case(share) -> None:
     (share.root / "Dir/Sub").mkdir(parents=True)
     (share.root / "Dir/Sub/Größe").write_bytes(b"x")
