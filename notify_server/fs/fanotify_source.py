@@ -32,7 +32,7 @@ from notify_server.fs.mounts import mounts
 from notify_server.fs.names import to_wire
 from notify_server.fs.source import RetryingSource
 from notify_server.fs.watched import join, name_of, parent_of
-from notify_server.notify.change import ChangesLost, DirectoryDoomed, DirectoryMoved, Event
+from notify_server.notify.change import Change, ChangesLost, DirectoryDoomed, Event
 from notify_server.notify.classes import Operation as Done
 from notify_server.notify.classes import added, done, exchanged, removed, renamed
 
@@ -314,20 +314,25 @@ class FanotifySource(RetryingSource):
             return
         one, other = join(directory, event.name), join(target, event.new_name)
         names = to_wire(event.name), to_wire(event.new_name)
-        self._out += exchanged(to_wire(directory), names[0], to_wire(target), names[1])
+        events = exchanged(to_wire(directory), names[0], to_wire(target), names[1])
+        self._out += self._told(events, directory, target, one, other)
         aside = f"{other}\0"
         self._moved(other, aside)
         self._moved(one, other)
         self._moved(aside, one)
 
-    def _told(self, events: list[Event], directory: str, target: str, old: str) -> Iterator[Event]:
+    def _told(
+        self, events: list[Event], directory: str, target: str, *moved: str
+    ) -> Iterator[Event]:
         """Of a rename what somebody may see: it may have begun, or ended, where nobody looks."""
-        inside = old + "/"
+        seen = {to_wire(each) for each in (directory, target) if self._concerns(each)}
+        inside = tuple(each + "/" for each in moved)
+        follows = any(path in moved or path.startswith(inside) for path in self._watched)
         for event in events:
-            if isinstance(event, DirectoryMoved):
-                if any(path == old or path.startswith(inside) for path in self._watched):
+            if isinstance(event, Change):
+                if event.reports[0].directory in seen:
                     yield event
-            elif self._concerns(directory if event is events[0] else target):
+            elif follows:
                 yield event
 
     def _moved(self, old: str, new: str) -> None:
@@ -406,6 +411,8 @@ class FanotifySource(RetryingSource):
             path = os.readlink(f"/proc/self/fd/{fd}")
             # Not by the " (deleted)" that the kernel appends: a name may end so.
             return path if os.fstat(fd).st_nlink else None
+        except OSError:  # ENAMETOOLONG: so deep that no path leads there, a client's neither
+            return None
         finally:
             os.close(fd)
 
