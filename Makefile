@@ -70,7 +70,7 @@ check: venv-dev           ## the fast part: format, lint, types, import rules, u
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@out=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$out"; exit 1; }
-	@$(BIN)/pytest -q -n 4 -m "not docker and not slow" $(ARGS)
+	@$(BIN)/pytest -q -n 3 --dist worksteal -m "not docker and not slow" $(ARGS)
 
 test: venv-dev            ## every test, the end-to-end ones on the real lab included
 	@LAB_ROOT="$(CURDIR)" $(BIN)/python -m tests.set_up_machine

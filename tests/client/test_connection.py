@@ -239,15 +239,18 @@ def test_a_cancel_names_its_target_and_takes_no_number(
     """MS-SMB2 3.2.4.24."""
     seen: list[wire.Header] = []
 
+    came = threading.Event()
+
     def serve(peer: Peer) -> None:
         peer.negotiated()
         seen.extend([peer.receive(), peer.receive()])
+        came.set()
 
     it = client(serve)
     it.negotiate()
     it.conn.cancel("notify1", message_id, async_id)
     it.notify()
-    it.conn.wait(lambda: len(seen) == 2, 2.0)
+    assert came.wait(5)
     cancel, notify = seen
     assert (cancel.command, cancel.message_id) == (Command.CANCEL, message_id)
     assert cancel.flags == flags

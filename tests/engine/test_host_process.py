@@ -23,6 +23,7 @@ def test_a_missing_program_is_named() -> None:
         run(["no-such-program"], deadline=5)
 
 
+@pytest.mark.slow
 def test_a_program_that_hangs_is_ended_at_its_deadline(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     with pytest.raises(LabFailed, match=r"did not end within 0\.5 s"):
@@ -31,6 +32,7 @@ def test_a_program_that_hangs_is_ended_at_its_deadline(tmp_path: Path) -> None:
         os.kill(int(pid_file.read_text()), 0)
 
 
+@pytest.mark.slow
 def test_an_interrupt_waits_for_the_program_to_clean_up(tmp_path: Path) -> None:
     cleaned = tmp_path / "cleaned"
     child = f"trap 'sleep 0.3; touch {cleaned}; exit 0' INT; touch {tmp_path}/up; sleep 9 & wait"

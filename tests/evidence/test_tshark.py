@@ -127,6 +127,7 @@ def test_this_machines_tshark_decodes_as_well(name: str) -> None:
     assert tuple(tshark.decode(tshark.run_here, str(path), PORT, keys)) == decoded(name)
 
 
+@pytest.mark.slow
 @needs_tshark
 def test_without_its_key_a_sealed_session_stays_sealed() -> None:
     path = str(CAPTURES / "samba-changes-sealed.pcap")
@@ -160,6 +161,7 @@ class Here:
         return done
 
 
+@pytest.mark.slow
 @needs_tshark
 def test_on_a_node_what_nobody_reads_is_left_out_there() -> None:
     node, path = Here(), str(CAPTURES / "samba-explorer.pcap")

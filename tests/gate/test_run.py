@@ -109,6 +109,7 @@ def test_a_folder_of_a_kernel_is_built_as_the_kernel(
     assert found[0].broken == f"{tree}/fs/smb/server/smb2pdu.c:1: error: x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "code"), [(LabFailed("the engine is gone"), 3), (KeyboardInterrupt(), 130)]
 )

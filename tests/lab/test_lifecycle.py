@@ -305,6 +305,7 @@ class TestWaiting:
         assert engine.restarted == []
         assert any("LAB guest ended: PANIC" in line for line in waits.lines)
 
+    @pytest.mark.slow
     def test_a_second_guest_that_hangs_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         engine = FakeContainers(console="hm\n")
         with pytest.raises(waiting.NotAnswering, match="the ksmbd guest does not answer"):

@@ -97,6 +97,7 @@ def test_its_folder_goes_with_it(container: Container) -> None:
     assert [*container.temporary.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_ended_and_what_it_said_is_kept(container: Container) -> None:
     container.smbtorture('echo $$ >"$OUT/pid"; echo begun; exec sleep 600')
     ran = container.run(deadline=1)
@@ -105,6 +106,7 @@ def test_one_that_hangs_is_ended_and_what_it_said_is_kept(container: Container) 
     assert [*container.temporary.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_one_that_ignores_sigterm_is_killed(container: Container) -> None:
     container.smbtorture('trap "" TERM; echo $$ >"$OUT/pid"; while :; do sleep 0.1; done')
     ran = container.run(deadline=1)
@@ -112,6 +114,7 @@ def test_one_that_ignores_sigterm_is_killed(container: Container) -> None:
     assert not container.running()
 
 
+@pytest.mark.slow
 def test_nothing_stays_when_the_run_is_stopped(container: Container) -> None:
     container.smbtorture('echo $$ >"$OUT/pid"; exec sleep 600')
     stop = threading.Event()

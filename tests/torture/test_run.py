@@ -160,6 +160,7 @@ def test_a_server_that_ended_costs_its_cell_alone(tmp_path: Path) -> None:
     assert "Kernel panic" in matrix.cell(NAMES[0], "ksmbd").verdict.reason
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_waited_for_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

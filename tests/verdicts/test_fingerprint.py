@@ -51,6 +51,7 @@ def test_a_field_that_has_its_default_does_not_count() -> None:
     assert fingerprint(SCENARIO) == "85a6d25a5b2c2988"
 
 
+@pytest.mark.slow
 def test_no_two_scenarios_share_one() -> None:
     catalogue = load()
     assert len({fingerprint(item) for item in catalogue}) == len(catalogue)

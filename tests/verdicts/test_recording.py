@@ -133,6 +133,7 @@ def test_a_session_key_reaches_the_capture_and_no_other_file(runner: Runner) -> 
         assert path.is_dir() or key not in path.read_text()
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_is_waited_for_once(runner: Runner) -> None:
     runner.server.lives = [Liveness(True), Liveness(False, "exit code 137")]
     many = tuple(replace(SCENARIOS[0], name=f"C{number}") for number in range(1, 9))

@@ -252,6 +252,7 @@ def test_a_server_that_dies_and_comes_back_costs_one_cell(runner: Runner) -> Non
     assert matrix.exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_leaves_the_rest_not_run(runner: Runner) -> None:
     runner.server.lives = [Liveness(True), Liveness(False, "exit code 137")]
     matrix = runner.run()
@@ -274,6 +275,7 @@ def test_a_server_of_which_nothing_can_be_learnt_is_gone(runner: Runner) -> None
     assert matrix.cell("C1", "samba").verdict.reason == "its log cannot be read"
 
 
+@pytest.mark.slow
 def test_a_server_that_was_never_there_is_the_labs_failure(runner: Runner) -> None:
     runner.server.lives = [Liveness(False, "no such container")]
     matrix = runner.run()
@@ -331,6 +333,7 @@ def test_what_the_server_cannot_do_is_not_tried(runner: Runner) -> None:
     assert not runner.pipes
 
 
+@pytest.mark.slow
 def test_a_deviation_of_what_never_ran_is_not_stale(runner: Runner) -> None:
     runner.server.lives = [Liveness(True), Liveness(True), Liveness(False, "exit code 137")]
     entries = [Deviation(name, "why", "https://x", Outcome.FAIL) for name in ("C1", "C2", "C3")]

@@ -151,11 +151,13 @@ def test_an_answer_that_breaks_its_layout_is_said_to_and_passed_over() -> None:
     assert kinds(told) == [Watching, Oddity, Changed]
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_nothing_at_once_is_not_stormed() -> None:
     run([answer() for _ in range(10_000)], timeout=1.0)
     assert 3 < Scripted.notifies < 20
 
 
+@pytest.mark.slow
 def test_connections_that_end_at_once_are_spaced() -> None:
     told = run([change()], [], [], [], count=9, timeout=1.0)
     delays = [event.delay for event in told if isinstance(event, Lost)]
@@ -173,6 +175,7 @@ def test_nobody_there_at_first_is_an_error_at_once() -> None:
     assert "is this its port" in caught.value.remedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("echoes", [True, False])
 def test_silence_is_asked_whether_anybody_is_there(
     monkeypatch: pytest.MonkeyPatch, echoes: bool

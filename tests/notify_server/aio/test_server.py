@@ -307,6 +307,7 @@ def test_who_does_not_log_on_in_time_is_disconnected(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
+@pytest.mark.slow
 def test_who_logged_off_and_stays_is_disconnected(tmp_path: Path) -> None:
     options = Options(bounds=Bounds(authentication_seconds=1.0))
     with running(NotifyServer({"TEST": tmp_path}, USERS, options=options)) as server:

@@ -256,6 +256,7 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Share]:
     subprocess.run(["rm", "-r", root], check=True)  # shutil.rmtree would recurse
 
 
+@pytest.mark.slow
 def test_a_deep_tree_that_appears_is_reported_to_its_end(either: Share) -> None:
     either.watch("")
     deep(either.root, LEVELS)
@@ -265,6 +266,7 @@ def test_a_deep_tree_that_appears_is_reported_to_its_end(either: Share) -> None:
     assert told[-1] == "+" + "/".join("d" * LEVELS)
 
 
+@pytest.mark.slow
 def test_a_deep_tree_that_goes_is_reported_to_its_end(either: Share) -> None:
     deep(either.root, LEVELS)
     either.watch("")

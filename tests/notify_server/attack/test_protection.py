@@ -76,6 +76,7 @@ def test_a_replayed_transform_ends_the_connection(cipher: int) -> None:
     assert talk.closed
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=120), st.sampled_from([1, 2]))
 def test_garbage_that_claims_to_be_sealed_ends_the_connection(data: bytes, cipher: int) -> None:
     talk = World().ready(ciphers=(cipher,))
