@@ -18,6 +18,7 @@ from notify_server.fs.api import (
     Opened,
     OpenRequest,
     Stream,
+    StreamKey,
     Volume,
 )
 from notify_server.notify.change import DirectoryDoomed, Event
@@ -60,12 +61,12 @@ class MemoryHandle:
     """`fs.api.Handle`."""
 
     __slots__ = (
-        "closed", "credentials", "delete_on_close", "granted_access", "is_directory", "key",
-        "maximal_access", "node", "stream", "watched",
+        "closed", "credentials", "delete_on_close", "granted_access", "is_directory",
+        "maximal_access", "node", "place", "stream", "watched",
     )  # fmt: skip
 
-    def __init__(self, key: str, node: Node, stream: str, granted: AccessMask) -> None:
-        self.key = key
+    def __init__(self, place: str, node: Node, stream: str, granted: AccessMask) -> None:
+        self.place = place
         self.node = node
         self.stream = stream
         self.granted_access = granted
@@ -77,16 +78,20 @@ class MemoryHandle:
         self.watched = False
 
     @property
+    def key(self) -> StreamKey:
+        return 0, self.node.number, self.stream.lower()
+
+    @property
     def delete_pending(self) -> bool:
         return self.node.doomed
 
     @property
     def watch_key(self) -> str:
-        return (ROOT + self.key) if self.watched else ""
+        return (ROOT + self.place) if self.watched else ""
 
     @property
     def path(self) -> str:
-        relative = self.key.lstrip("/").replace("/", "\\")
+        relative = self.place.lstrip("/").replace("/", "\\")
         return f"{relative}:{self.stream}" if self.stream else relative
 
 
@@ -169,6 +174,8 @@ class MemoryStore:
                 raise StatusError(NtStatus.STATUS_NOT_A_DIRECTORY)
             if node.is_directory and request.options & CreateOptions.FILE_NON_DIRECTORY_FILE:
                 raise StatusError(NtStatus.STATUS_FILE_IS_A_DIRECTORY)
+            if request.before is not None:
+                request.before((0, node.number, name.stream.lower()))
             if request.disposition not in _OPENING and not name.stream:
                 if node.is_directory:
                     raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
@@ -189,14 +196,14 @@ class MemoryStore:
         self.handles.remove(live)
         node = live.node
         node.opens -= 1
-        if live.delete_on_close and not live.stream and live.key:
+        if live.delete_on_close and not live.stream and live.place:
             node.doomed = True
-        if node.doomed and not node.opens and self.nodes.get(live.key) is node:
-            if node.is_directory and any(k.startswith(live.key + "/") for k in self.nodes):
+        if node.doomed and not node.opens and self.nodes.get(live.place) is node:
+            if node.is_directory and any(k.startswith(live.place + "/") for k in self.nodes):
                 node.doomed = False
                 return
-            del self.nodes[live.key]
-            directory, _, last = live.key.rpartition("/")
+            del self.nodes[live.place]
+            directory, _, last = live.place.rpartition("/")
             self.feed.events.append(removed(ROOT + directory, last, is_directory=node.is_directory))
 
     def attributes(self, handle: Any) -> Attributes:
@@ -223,10 +230,10 @@ class MemoryStore:
         new = old.ljust(offset, b"\0")[:offset] + data + old[offset + len(data) :]
         if live.stream:
             live.node.streams[live.stream] = new
-            self._tell(Done.STREAM_WRITTEN, live.key, ":" + live.stream)
+            self._tell(Done.STREAM_WRITTEN, live.place, ":" + live.stream)
         else:
             live.node.data = new
-            self._tell(Done.WRITTEN, live.key)
+            self._tell(Done.WRITTEN, live.place)
         return len(data)
 
     def flush(self, handle: Any) -> None:
@@ -237,7 +244,7 @@ class MemoryStore:
         if size > LARGEST_FILE:
             raise StatusError(NtStatus.STATUS_DISK_FULL)
         live.node.data = live.node.data[:size].ljust(size, b"\0")
-        self._tell(Done.RESIZED, live.key)
+        self._tell(Done.RESIZED, live.place)
 
     def set_allocation_size(self, handle: Any, size: int) -> None:
         live = self._live(handle)
@@ -252,31 +259,31 @@ class MemoryStore:
 
     def set_delete_pending(self, handle: Any, pending: bool) -> None:
         live = self._live(handle)
-        if not live.key:
+        if not live.place:
             raise StatusError(NtStatus.STATUS_ACCESS_DENIED)
         if pending != live.node.doomed:
             live.node.doomed = pending
             if live.node.is_directory:
-                self.feed.events.append(DirectoryDoomed(ROOT + live.key, undone=not pending))
+                self.feed.events.append(DirectoryDoomed(ROOT + live.place, undone=not pending))
 
     def rename(self, handle: Any, path: str, replace: bool) -> None:
         live = self._live(handle)
         name = names.parse(path)
-        if live.stream or name.stream or not name.components or not live.key:
+        if live.stream or name.stream or not name.components or not live.place:
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_INVALID)
         new = "".join("/" + component for component in name.components)
-        if new == live.key:
+        if new == live.place:
             return
         self._parent(new)
         there = self.nodes.get(new)
-        if (there is not None and (not replace or there.opens)) or new.startswith(live.key + "/"):
+        if (there is not None and (not replace or there.opens)) or new.startswith(live.place + "/"):
             raise StatusError(NtStatus.STATUS_OBJECT_NAME_COLLISION)
-        old = live.key
+        old = live.place
         for key in [k for k in self.nodes if k == old or k.startswith(old + "/")]:
             self.nodes[new + key[len(old) :]] = self.nodes.pop(key)
         for other in self.handles:
-            if other.key == old or other.key.startswith(old + "/"):
-                other.key = new + other.key[len(old) :]
+            if other.place == old or other.place.startswith(old + "/"):
+                other.place = new + other.place[len(old) :]
         old_directory, _, old_name = old.rpartition("/")
         directory, _, last = new.rpartition("/")
         self.feed.events += renamed(
@@ -292,7 +299,7 @@ class MemoryStore:
     def names(self, handle: Any, pattern: str, limit: int) -> list[str]:
         live = self._live(handle)
         wanted = names.Expression(pattern)
-        inside = live.key + "/"
+        inside = live.place + "/"
         found = [
             key[len(inside) :]
             for key in self.nodes
@@ -306,7 +313,7 @@ class MemoryStore:
     def entries(self, handle: Any, names: Iterable[str]) -> Iterator[Entry | None]:
         live = self._live(handle)
         for name in names:
-            there = name in (".", "..") or f"{live.key}/{name}" in self.nodes
+            there = name in (".", "..") or f"{live.place}/{name}" in self.nodes
             yield Entry(name, self.attributes(handle)) if there else None
 
     def eas(self, handle: Any) -> list[Ea]:
@@ -318,7 +325,7 @@ class MemoryStore:
             xattrs.check_ea(ea)
         for ea in eas[:16]:
             live.node.eas[ea.name] = ea.value
-        self._tell(Done.EA_CHANGED, live.key)
+        self._tell(Done.EA_CHANGED, live.place)
 
     def streams(self, handle: Any) -> list[Stream]:
         node = self._live(handle).node
@@ -343,4 +350,4 @@ class MemoryStore:
         if live.node.doomed:
             raise StatusError(NtStatus.STATUS_DELETE_PENDING)
         live.watched = True
-        return ROOT + live.key
+        return ROOT + live.place
