@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import Lab
+from tests.e2e.harness import Lab, node_container
 from tests.e2e.ksmbd_source import SMB2PDU, Tree, build_and_reload, fetched, running_module
 
 TOOLS = Path(__file__).parent / "ksmbd_tools"
@@ -106,3 +108,37 @@ def test_tools_that_do_not_serve_give_way_to_those_of_before(lab: Lab, module: T
     assert not (TOOLS / "configure").exists(), "the source is only read"
     running_module(lab)
     lab("run-scenarios", "A1", "--server", "ksmbd", "--no-capture")
+
+
+def test_tools_that_were_built_serve_until_the_original_is_wanted(
+    lab: Lab, module: Tree, tmp_path: Path
+) -> None:
+    """Debian's own program with a section more, which is made by make: another file that serves."""
+    tree = tmp_path / "ksmbd-tools"
+    shutil.copytree(TOOLS, tree)
+    node = node_container(lab, "ksmbd")
+    program = ["docker", "exec", node, "cat", "/usr/libexec/ksmbd.tools"]
+    debians = subprocess.run(program, check=True, capture_output=True, timeout=60).stdout
+    (tree / "tools/debian").write_bytes(debians)
+    (tree / "tools/Makefile.am").write_text(
+        "all-local: ksmbd.tools\n"
+        "ksmbd.tools: $(srcdir)/debian\n"
+        "\tobjcopy --add-section .lab=$(top_srcdir)/configure.ac $< $@\n"
+    )
+    try:
+        lab("ksmbd", "tools", "--src", str(tree), timeout=900)
+        assert running_tools(lab) != hashlib.sha256(debians).hexdigest()
+        lab("run-scenarios", "A1", "--server", "ksmbd", "--no-capture")
+    finally:
+        lab("ksmbd", "tools", "--original")
+    assert running_tools(lab) == hashlib.sha256(debians).hexdigest()
+
+
+def running_tools(lab: Lab) -> str:
+    """SHA-256 of the program that the guest runs."""
+    script = 'set -- $(pidof ksmbd.mountd); sha256sum "/proc/$1/exe"\n'
+    run = subprocess.run(
+        lab.argv("shell", "ksmbd"), input=script, env=lab.env, cwd=lab.root,
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return run.stdout.split()[0]

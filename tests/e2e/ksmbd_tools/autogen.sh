@@ -1,2 +1,2 @@
 #!/bin/sh
-autoreconf -fi
+mkdir -p build-aux m4 && autoreconf --install --force
