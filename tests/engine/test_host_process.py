@@ -35,10 +35,16 @@ def test_a_program_that_hangs_is_ended_at_its_deadline(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_interrupt_waits_for_the_program_to_clean_up(tmp_path: Path) -> None:
     cleaned = tmp_path / "cleaned"
-    child = f"trap 'sleep 0.3; touch {cleaned}; exit 0' INT; touch {tmp_path}/up; sleep 9 & wait"
+    # No shell: one that is about to wait when the signal comes may sleep through it.
+    child = (
+        "import pathlib, time\n"
+        f"try:\n    pathlib.Path({str(tmp_path / 'up')!r}).touch()\n    time.sleep(20)\n"
+        "except KeyboardInterrupt:\n    time.sleep(0.3)\n"
+        f"    pathlib.Path({str(cleaned)!r}).touch()\n"
+    )
     script = (
-        "from lab.engine.process import run\n"
-        f"try:\n    run(['sh', '-c', {child!r}], deadline=20)\n"
+        "import sys\nfrom lab.engine.process import run\n"
+        f"try:\n    run([sys.executable, '-c', {child!r}], deadline=30)\n"
         "except KeyboardInterrupt:\n    print('interrupted')\n"
     )
     lab = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
