@@ -84,7 +84,7 @@ class InotifySource(InotifyWatches):
                 target = self._nodes.by_wd.get(to_wd)
                 if target is None:
                     self._left(node, name, mask, echoes)
-                elif _is_exchange(events[index : index + 4], node, target):
+                elif _is_exchange(events, index, target):
                     paired.update((cookie, events[index + 2][2]))
                     self._exchanged(node, name, target, to_name)
                 else:
@@ -248,19 +248,34 @@ class InotifySource(InotifyWatches):
             self._cover(self._todo.pop(), report=False)
 
 
-def _is_exchange(events: list[RawEvent], node: Node, target: Node) -> bool:
+def _is_exchange(events: list[RawEvent], index: int, target: Node) -> bool:
     """Whether two directories took each other's name in one system call."""
-    if len(events) < 4 or not all(mask & ISDIR for _, mask, _, _ in events):
+    four = events[index : index + 4]
+    if len(four) < 4 or not all(mask & ISDIR for _, mask, _, _ in four):
         return False
-    away, arrived, back, home = ((wd, name) for wd, _, _, name in events)
-    kinds = [mask & (_FROM | _TO) for _, mask, _, _ in events]
+    away, arrived, back, home = ((wd, name) for wd, _, _, name in four)
+    kinds = [mask & (_FROM | _TO) for _, mask, _, _ in four]
     return (
         kinds == [_FROM, _TO, _FROM, _TO]
         and (away, arrived) == (home, back)
-        and events[2][2] == events[3][2]
-        and os.path.lexists(join(node.path, away[1]))
-        and os.path.lexists(join(target.path, arrived[1]))
+        and four[2][2] == four[3][2]
+        and _was_there(arrived, join(target.path, arrived[1]), events[index + 4 :])
     )
+
+
+def _was_there(at: tuple[int, str], path: str, later: list[RawEvent]) -> bool:
+    """Whether anything had a name before what came later: it may be gone, or new, by now."""
+    came = False
+    for wd, mask, _, name in later:
+        if (wd, name) == at and mask & (_DELETE | _FROM):
+            if not came:
+                return True
+            came = False  # it came and went, or changed places with what was there
+        elif came or ((wd, name) == at and mask & _CREATE):
+            return False
+        else:
+            came = (wd, name) == at and bool(mask & _TO)
+    return not came and os.path.lexists(path)
 
 
 def _still_there(node: Node) -> bool:

@@ -388,6 +388,46 @@ def test_a_directory_that_is_renamed_there_and_back_is_where_it_was(share) -> No
     assert dedup(share.eventually(1)) == ["+a/in/x"]
 
 
+@pytest.mark.parametrize(("went", "stays"), [("new", "live"), ("live", "new")])
+@pytest.mark.parametrize("how", ["removed", "renamed"])
+def test_of_two_that_exchanged_names_one_goes_before_anybody_looks(share, went, stays, how) -> None:
+    for name in ("live", "new"):
+        (share.root / name).mkdir()
+    share.watch()
+    exchange(share.root / "new", share.root / "live")
+    if how == "removed":
+        (share.root / went).rmdir()
+    else:
+        (share.root / went).rename(share.root / "old")
+    share.told()
+    (share.root / stays / "x").write_bytes(b"")
+    assert dedup(share.eventually(1)) == [f"+{stays}/x"]
+
+
+def test_directories_that_exchange_names_twice_are_where_they_were(share) -> None:
+    for name in ("a", "b"):
+        (share.root / name).mkdir()
+    handle = share.watch("a")
+    for _ in range(2):
+        exchange(share.root / "a", share.root / "b")
+    words = share.told()
+    assert [word for word in words if word[0] in "!?"] == []
+    assert handle.watch_key == str(share.root / "a")
+
+
+def test_a_directory_that_is_renamed_there_and_back_has_no_part_in_what_comes_after(share) -> None:
+    (share.root / "a").mkdir()
+    handle = share.watch("a", tree=False)
+    share.watch(tree=False)
+    (share.root / "a").rename(share.root / "b")
+    (share.root / "b").rename(share.root / "a")
+    (share.root / "b").mkdir()
+    share.told()
+    assert handle.watch_key == str(share.root / "a")
+    (share.root / "a/x").write_bytes(b"")
+    assert next(w for w in share.eventually(1) if w != "~a") == "+a/x"
+
+
 def exchange(one: Path, other: Path) -> None:
     renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
 
