@@ -17,7 +17,8 @@ _BUFFER: Final = 65536
 _LARGEST: Final = _EVENT.size + 256
 _ON_DISK: Final = (sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 _HALF: Final = 50e-6  # seconds to wait for the other half of a rename
-_FROM: Final = int(flags.MOVED_FROM)
+_ROUNDS: Final = 8  # of waiting, while others go on renaming
+_FROM, _TO = int(flags.MOVED_FROM), int(flags.MOVED_TO)
 
 _HOW: Final = int(flags.ONLYDIR | flags.EXCL_UNLINK)
 GUARD: Final = int(flags.DELETE | flags.MOVED_FROM | flags.MOVED_TO) | _HOW
@@ -63,12 +64,20 @@ class Inotify:
         return any(self._size)
 
     def take(self) -> list[RawEvent]:
-        """The oldest events, as many as one read gives, both halves of a rename together."""
+        """The oldest events, as many as one read gives, both halves of a rename together, and
+        both renames of an exchange."""
         events = self._take_queued()
-        if events and events[-1][1] & _FROM:
-            # Its other half is queued by the same system call, if anybody watches there.
-            time.sleep(_HALF)
-            events += self._take_queued()
+        for _ in range(_ROUNDS):
+            last = events[-1][1] if events else 0
+            if last & _FROM:
+                # Its other half is queued by the same system call, if anybody watches there.
+                time.sleep(_HALF)
+            elif not (last & _TO and last & ISDIR):
+                break
+            more = self._take_queued()
+            if not more:
+                break
+            events += more
         return events
 
     def _take_queued(self) -> list[RawEvent]:

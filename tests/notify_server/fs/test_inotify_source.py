@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from notify_server.fs.api import FeedBounds
-from notify_server.fs.feed import Echoes
+from notify_server.fs.feed import Echoes, Watched
+from notify_server.fs.inotify import Inotify, RawEvent
 from notify_server.fs.inotify_source import InotifySource
-from notify_server.notify.change import ChangesLost
+from notify_server.fs.syscalls import renameat2
+from notify_server.notify.change import ChangesLost, DirectoryDoomed
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path.resolve()
 
 
-def watched(source: InotifySource, path: Path, *, tree: bool) -> object:
+def watched(source: InotifySource, path: Path, *, tree: bool) -> Watched:
     fd = os.open(path, os.O_RDONLY)
     try:
         part = source.watch(str(path), fd, tree, str(path))
@@ -94,3 +96,25 @@ def wait(source: InotifySource) -> list[object]:
     poll.register(source.fileno(), select.POLLIN)
     assert poll.poll(2000)
     return list(source.read(Echoes()))
+
+
+def test_an_exchange_is_read_whole(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both of its renames are of one system call, but a read may come between them."""
+    source = InotifySource()
+    parts = [watched(source, tree / name, tree=False) for name in ("d0", "d1")]
+    take = Inotify._take_queued
+    queue: list[RawEvent] = []
+
+    def two_at_a_time(inotify: Inotify) -> list[RawEvent]:
+        queue.extend(take(inotify))
+        taken, queue[:] = queue[:2], queue[2:]
+        return taken
+
+    monkeypatch.setattr(Inotify, "_take_queued", two_at_a_time)
+    watched(source, tree, tree=False)
+    one, other = (os.fsencode(tree / name) for name in ("d0", "d1"))
+    renameat2(-100, one, -100, other, 2)
+    events = source.read(Echoes())
+    assert not any(isinstance(event, DirectoryDoomed) for event in events)
+    assert [part.path for part in parts] == [str(tree / "d1"), str(tree / "d0")]
+    source.close()
