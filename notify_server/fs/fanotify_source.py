@@ -208,8 +208,7 @@ class FanotifySource(RetryingSource):
             while queue:
                 event = queue.popleft()
                 if queue and _is_exchange(event, queue[0]):
-                    queue.popleft()
-                    self._exchanged(event)
+                    self._exchanged(event, queue.popleft())
                 else:
                     self._translate(event, echoes)
             self._named.clear()
@@ -308,7 +307,7 @@ class FanotifySource(RetryingSource):
         if is_directory:
             self._moved(old, new)
 
-    def _exchanged(self, event: FanotifyEvent) -> None:
+    def _exchanged(self, event: FanotifyEvent, after: FanotifyEvent) -> None:
         directory, target = self._path(event.directory), self._path(event.new_directory)
         if directory is None or target is None:
             return
@@ -320,6 +319,14 @@ class FanotifySource(RetryingSource):
         self._moved(other, aside)
         self._moved(one, other)
         self._moved(aside, one)
+        # A path that was looked up since the exchange is the new one already. Which ones of those
+        # below were, nobody knows: they are looked up again.
+        inside = (one + "/", other + "/")
+        for handle in [h for h, p in self._paths.items() if p.startswith(inside)]:
+            del self._paths[handle]
+        for moved, path in ((event.target, other), (after.target, one)):
+            if moved is not None:
+                self._remember(moved, path)
 
     def _told(
         self, events: list[Event], directory: str, target: str, *moved: str

@@ -428,6 +428,19 @@ def test_a_directory_that_is_renamed_there_and_back_has_no_part_in_what_comes_af
     assert next(w for w in share.eventually(1) if w != "~a") == "+a/x"
 
 
+@pytest.mark.parametrize("below", ["", "/in"])
+def test_what_changed_in_a_directory_just_before_it_exchanged_its_name(share, below) -> None:
+    """Its path is looked up when it has the other name already."""
+    for name in ("a", "b"):
+        (share.root / name / "in").mkdir(parents=True)
+    share.watch()
+    (share.root / f"a{below}/x").write_bytes(b"")
+    exchange(share.root / "a", share.root / "b")
+    share.told()
+    (share.root / f"b{below}/y").write_bytes(b"")
+    assert dedup(share.eventually(1)) == [f"+b{below}/y"]
+
+
 def exchange(one: Path, other: Path) -> None:
     renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
 
