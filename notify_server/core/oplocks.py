@@ -118,12 +118,14 @@ class OplockTable:
             self._alone[key] = opened
         return level
 
-    def remove(self, opened: Open, now: float) -> None:
-        """It was closed, which also answers a break."""
-        if opened.oplock_key is None:
-            return
-        self._forget(opened, opened.oplock_key)
-        opened.oplock_key = None
+    def remove(self, opened: Open) -> None:
+        """It is being closed; `closed` follows."""
+        if opened.oplock_key is not None:
+            self._forget(opened, opened.oplock_key)
+            opened.oplock_key = None
+
+    def closed(self, opened: Open, now: float) -> None:
+        """The store has closed it, which also answers a break: nothing of it is in the way now."""
         self._settle(opened, _NONE, now)
 
     def _forget(self, opened: Open, key: StreamKey) -> None:

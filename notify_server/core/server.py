@@ -138,7 +138,7 @@ class Server:
                 waiting, NtStatus.STATUS_RANGE_NOT_LOCKED, ERROR_BODY, now
             )
         self.release_locks(opened, now)
-        self.oplocks.remove(opened, now)
+        self.oplocks.remove(opened)
         self.drop_listing(opened)
         opened.closing = []
         if not opened.jobs:
@@ -159,6 +159,7 @@ class Server:
             waiting, opened.closing = opened.closing or [], None
             for done in waiting:
                 done(JobResult(), now)
+            self.oplocks.closed(opened, now)
 
         done = self.runner.submit(Job(lambda: store.close(handle), store=store), closed)
         if done is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from notify_server.core.config import Bounds, Share
+from notify_server.core.server import InlineRunner
 from notify_server.fs.api import FeedBounds
 from notify_server.fs.local import LocalStore
 from notify_server.fs.opens import OpenFiles
@@ -520,3 +521,22 @@ def test_who_may_not_open_a_file_breaks_nothing(disk: tuple[Path, Talk, Talk]) -
     first.open("d\\f", oplock=BATCH)
     assert second.call(CREATE, create_body("f", disposition=2)).status == 0xC0000035
     assert first.take() == []
+
+
+@pytest.mark.parametrize(
+    "runner", [InlineRunner(), LaterRunner(light=True)], ids=["", "in threads"]
+)
+def test_who_waits_for_a_close_finds_the_file_closed(
+    disk: tuple[Path, Talk, Talk], runner: InlineRunner | LaterRunner
+) -> None:
+    _root, first, second = disk
+    file_id = first.open("d\\f", oplock=BATCH, share=0)
+    assert second.call(CREATE, create_body("f")).status == PENDING
+    first.take()
+    first.world.server.runner = runner
+    first.send(CLOSE, close_body(file_id))
+    while isinstance(runner, LaterRunner) and runner.waiting:
+        runner.release()
+    assert [answer.status for answer in first.take()] == [0]
+    assert [answer.status for answer in second.take()] == [0]
+    first.world.server.runner = InlineRunner()
