@@ -215,9 +215,13 @@ class Connection:
 
     def stop_waiting(self, session: Session, tree: Tree | None, now: float) -> None:
         """The session goes, or the tree: what waits long in it is cancelled (3.3.5.6, 3.3.5.8)."""
-        for request in list((self.in_flight or {}).values()):
-            if request.session is session and tree in (None, request.tree):
-                request.cancel(now)
+        while waiting := [
+            request
+            for request in (self.in_flight or {}).values()
+            if request.session is session and tree in (None, request.tree) and not request.cancelled
+        ]:
+            for request in waiting:
+                request.cancel(now)  # what is behind it in its compound may wait next
 
     def new_async_id(self) -> int:
         """AsyncIds are never used twice on a connection (3.3.4.2)."""

@@ -388,6 +388,23 @@ def test_what_ends_the_wait_leaves_the_file_alone(how: str) -> None:
     assert (world.store.nodes["f"].data, len(world.store.handles)) == (b"x", 1)
 
 
+@pytest.mark.parametrize("command", [LOGOFF, TREE_DISCONNECT])
+def test_what_would_wait_next_in_a_compound_ends_with_what_waits(command: int) -> None:
+    world, first, file_id, second, _interim = held_up()
+    world.store.make("g", b"x")
+    other = first.open("g", oplock=BATCH)
+    overwriting = [create_body(name, disposition=5).ljust(64, b"\0") for name in ("f", "g")]
+    second.compound(*((CREATE, body, {}) for body in overwriting))
+    second.send(command, EMPTY)
+    ends = [answer.status for answer in second.take() if answer.status != PENDING]
+    assert ends == [CANCELLED, CANCELLED, CANCELLED, 0]
+    first.take()
+    for held in (file_id, other):
+        first.call(OPLOCK_BREAK, acknowledge(held, NONE))
+    assert second.take() == []
+    assert (world.store.nodes["g"].data, len(world.store.handles)) == (b"x", 2)
+
+
 @pytest.mark.parametrize("how", ["lost", "disconnect"])
 def test_a_connection_that_is_gone_overwrites_nothing(how: str) -> None:
     world, first, file_id, second, _interim = held_up()
