@@ -31,6 +31,7 @@ from notify_server.fs.feed import Echoes, Kind, Operation
 from notify_server.fs.mounts import mounts
 from notify_server.fs.names import to_wire
 from notify_server.fs.source import RetryingSource
+from notify_server.fs.syscalls import is_removed
 from notify_server.fs.watched import join, name_of, parent_of
 from notify_server.notify.change import Change, ChangesLost, DirectoryDoomed, Event
 from notify_server.notify.classes import Operation as Done
@@ -66,7 +67,7 @@ class _Part:
 
     @property
     def is_removed(self) -> bool:
-        return os.fstat(self.fd).st_nlink == 0
+        return is_removed(self.fd)
 
 
 class _Mark:

@@ -12,7 +12,7 @@ from notify_server.fs.api import Attributes, StreamKey
 from notify_server.fs.feed import Watched
 from notify_server.fs.names import to_wire
 from notify_server.fs.opens import File, Link
-from notify_server.fs.syscalls import birth_time_ns
+from notify_server.fs.syscalls import birth_time_ns, is_removed
 from notify_server.fs.watched import name_of, parent_of
 from notify_server.wire.fscc import FileAttributes
 
@@ -129,8 +129,8 @@ class LocalHandle:
 
     @property
     def is_removed(self) -> bool:
-        """Whether no name leads to it any more."""
-        return os.fstat(self.fd).st_nlink == 0
+        """Whether no name leads to the directory any more."""
+        return is_removed(self.fd)
 
     def _is_at(self, path: str) -> bool:
         try:

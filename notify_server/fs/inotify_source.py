@@ -26,6 +26,7 @@ from notify_server.fs.feed import Echoes, Kind, Operation
 from notify_server.fs.inotify import ENDED, ISDIR, OVERFLOW, UNMOUNT, RawEvent
 from notify_server.fs.inotify_watches import InotifyWatches
 from notify_server.fs.names import to_wire
+from notify_server.fs.syscalls import is_removed
 from notify_server.fs.watched import Node, join
 from notify_server.notify.change import ChangesLost, Event
 from notify_server.notify.classes import Operation as Done
@@ -280,4 +281,4 @@ def _was_there(at: tuple[int, str], path: str, later: list[RawEvent]) -> bool:
 
 def _still_there(node: Node) -> bool:
     """Whether an old event speaks of a namesake: the handles' directory was not removed."""
-    return node.fd >= 0 and os.fstat(node.fd).st_nlink > 0
+    return node.fd >= 0 and not is_removed(node.fd)

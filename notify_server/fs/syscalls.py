@@ -53,6 +53,21 @@ def _check(result: int, what: str = "") -> int:
     return result
 
 
+def is_removed(fd: int) -> bool:
+    """Whether no name leads to an open directory any more."""
+    status = os.fstat(fd)
+    if status.st_nlink == 0:
+        return True
+    # overlayfs goes on to count one link of a directory that was in two layers.
+    path = os.readlink(f"/proc/self/fd/{fd}")
+    if not path.endswith(" (deleted)"):
+        return False
+    try:
+        return not os.path.samestat(os.lstat(path), status)
+    except OSError:
+        return True
+
+
 def openat2(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
     """Open below `directory`; no `..`, absolute or magic link leads out of it (openat2(2)).
 

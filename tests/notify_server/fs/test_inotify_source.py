@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import select
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,32 @@ def test_an_exchange_is_read_whole(tree: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not any(isinstance(event, DirectoryDoomed) for event in events)
     assert [part.path for part in parts] == [str(tree / "d1"), str(tree / "d0")]
     source.close()
+
+
+@pytest.fixture
+def merged(tmp_path: Path) -> Iterator[Path]:
+    """A directory of overlayfs that is in both layers: its count of links is always 1."""
+    for name in ("lower/d", "upper", "work", "merged"):
+        (tmp_path / name).mkdir(parents=True)
+    layers = ",".join(f"{each}dir={tmp_path / each}" for each in ("lower", "upper", "work"))
+    place = str(tmp_path / "merged")
+    mounted = subprocess.run(
+        ["mount", "-t", "overlay", "overlay", "-o", layers, place], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("overlayfs cannot be mounted here")
+    directory = tmp_path / "merged/d"
+    directory.chmod(0o700)  # copies it up
+    yield directory.resolve()
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_directory_that_is_removed_from_an_overlay_is_doomed(merged: Path) -> None:
+    source = InotifySource()
+    fd = os.open(merged, os.O_RDONLY)
+    part = source.watch(str(merged), fd, False, str(merged.parent))
+    merged.rmdir()
+    assert DirectoryDoomed(str(merged)) in source.read(Echoes())
+    source.unwatch(part)
+    source.close()
+    os.close(fd)
