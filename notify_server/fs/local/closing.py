@@ -58,8 +58,13 @@ class Closing(StoreBase):
     def _doom(self, handle: LocalHandle) -> None:
         if not handle.link.delete_pending:
             handle.link.delete_pending = True
-            if handle.is_directory:
-                self.feed.tell(DirectoryDoomed(to_wire(os.readlink(handle.proc))))
+            self._tell_doomed(handle, undone=False)
+
+    def _tell_doomed(self, handle: LocalHandle, *, undone: bool) -> None:
+        """Of a directory; one that was removed beside us has no path, and its watches ended."""
+        if handle.is_directory and not handle.is_removed:
+            path = os.readlink(handle.proc)
+            self.feed.tell(DirectoryDoomed(to_wire(path), undone=undone))
 
     def _delete(self, handle: LocalHandle) -> None:
         directory, name = handle.where()
@@ -98,8 +103,7 @@ class Closing(StoreBase):
             if not pending:
                 if local.link.delete_pending:
                     local.link.delete_pending = False
-                    path = os.readlink(local.proc)
-                    self.feed.tell(DirectoryDoomed(to_wire(path), undone=True))
+                    self._tell_doomed(local, undone=True)
                 return
             dos = xattrs.get_dos(local.proc)
             check_deletable(self, os.fstat(local.fd), dos[0] if dos else 0)

@@ -441,6 +441,20 @@ def test_what_changed_in_a_directory_just_before_it_exchanged_its_name(share, be
     assert dedup(share.eventually(1)) == [f"+b{below}/y"]
 
 
+def test_a_directory_that_is_gone_and_is_to_be_deleted_dooms_no_other(share) -> None:
+    """The kernel says that it is at `d (deleted)`, where another one is."""
+    for name in ("d", "d (deleted)"):
+        (share.root / name).mkdir()
+    share.watch("d (deleted)")
+    gone = share.open("d", options=CreateOptions.FILE_DELETE_ON_CLOSE).handle
+    (share.root / "d").rmdir()
+    share.told()
+    share.store.set_delete_pending(gone, True)
+    share.store.set_delete_pending(gone, False)
+    share.store.close(gone)
+    assert share.told() == []
+
+
 def exchange(one: Path, other: Path) -> None:
     renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
 
