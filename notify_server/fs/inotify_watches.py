@@ -205,6 +205,8 @@ class InotifyWatches(RetryingSource):
 
     def _cover_one(self, path: str, report: bool, echoes: Echoes | None) -> list[str]:
         """Watch a covered directory, `report` what is in it as added; the directories in it."""
+        if "\0" in path:  # in one that `_relocate` found at no path
+            return []
         node = self._nodes.by_path.get(path)
         try:
             if node is None:

@@ -455,6 +455,24 @@ def test_a_directory_that_is_gone_and_is_to_be_deleted_dooms_no_other(share) -> 
     assert share.told() == []
 
 
+def test_a_directory_made_in_one_that_left_the_share_is_not_taken_for_a_namesake(
+    share, tmp_path
+) -> None:
+    (share.root / "a").mkdir()
+    gone = share.watch("a")
+    (share.root / "a").rename(tmp_path / "gone")
+    share.told()
+    (share.root / "a").mkdir()
+    handle = share.watch("a")
+    (tmp_path / "gone/k").mkdir()
+    (tmp_path / "gone/k").rename(tmp_path / "gone/l")
+    share.told()
+    assert handle.watch_key == str(share.root / "a")
+    (share.root / "a/x").write_bytes(b"")
+    assert share.eventually(1)[0] == "+a/x"
+    share.store.close(gone)
+
+
 def exchange(one: Path, other: Path) -> None:
     renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
 
