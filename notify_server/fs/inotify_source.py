@@ -58,6 +58,7 @@ class InotifySource(InotifyWatches):
                     break
                 self._translate(self._take(), echoes)
                 self._scanned.clear()
+        self._missed.clear()
         return self._found()
 
     def _take(self) -> list[RawEvent]:
@@ -203,6 +204,7 @@ class InotifySource(InotifyWatches):
             return
         self._nodes.move(moved, new)
         self._settle(moved, target)
+        self._cover_missed(old, new, echoes)
 
     def _settle(self, moved: Node, above: Node) -> None:
         """A node is in `above` now, which is covered or not."""

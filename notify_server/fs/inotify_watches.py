@@ -55,6 +55,7 @@ class InotifyWatches(RetryingSource):
         self._nodes = Nodes()
         self._todo: list[str] = []  # covered directories that wait for their watch
         self._scanned: set[tuple[str, str]] = set()  # reported by a scan, maybe queued as well
+        self._missed: set[str] = set()  # made, and by now somewhere else with one above them
         self._unwatched: set[_Part] = set()
         self._partial: set[Node] = set()  # trees that are not watched to the end
 
@@ -221,6 +222,8 @@ class InotifyWatches(RetryingSource):
                 found = [(e.name, e.is_dir(follow_symlinks=False)) for e in entries]
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                if report:
+                    self._missed.add(path)
                 return []
             if error.errno == errno.EACCES:
                 log.warning("watch: %s is not readable, changes in it are not seen", path)
@@ -234,6 +237,14 @@ class InotifyWatches(RetryingSource):
                 operation = echoes.take(path, name, _CREATE) if echoes else None
                 self._out.append(operation or added(key, to_wire(name), is_directory=is_directory))
         return [join(path, name) for name, is_directory in found if is_directory]
+
+    def _cover_missed(self, old: str, new: str, echoes: Echoes) -> None:
+        """What was made in a directory before it was renamed, and not found there any more."""
+        inside = old + "/"
+        missed = [path for path in self._missed if path.startswith(inside)]
+        self._missed.difference_update(missed)
+        for path in missed:
+            self._cover(new + path[len(old) :], report=True, echoes=echoes)
 
     def _cover_now(self, path: str) -> None:
         """A directory came into a tree: cover it and what is below, nothing of it is news."""

@@ -473,6 +473,17 @@ def test_a_directory_made_in_one_that_left_the_share_is_not_taken_for_a_namesake
     share.store.close(gone)
 
 
+def test_what_is_made_in_a_directory_just_before_it_is_renamed_is_seen(share) -> None:
+    (share.root / "a/in").mkdir(parents=True)
+    share.watch()
+    (share.root / "a/in/made/deep").mkdir(parents=True)
+    (share.root / "a").rename(share.root / "b")
+    (share.root / "b").rename(share.root / "c")
+    share.told()
+    (share.root / "c/in/made/deep/x").write_bytes(b"")
+    assert dedup(share.eventually(1)) == ["+c/in/made/deep/x"]
+
+
 def exchange(one: Path, other: Path) -> None:
     renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
 
