@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,7 +29,7 @@ class Page:
     """One tab. `complaints` are the console's errors, exceptions and failed requests."""
 
     def __init__(self, path: str, extra: Sequence[str] = ()) -> None:
-        self._profile = tempfile.TemporaryDirectory(prefix="chromium-")
+        self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         to_it, ours_out = os.pipe()
         ours_in, from_it = os.pipe()
         argv = [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"]
@@ -75,6 +77,9 @@ class Page:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        # Its helpers outlive it for a moment, and write to the profile that is to go.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._profile.cleanup()
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
