@@ -7,8 +7,8 @@ What inotify does not do by itself is done here:
   before the watch is reported once, what the watch saw as well is not reported twice.
 - The two halves of a rename are paired by cookie. A half without partner came from, or went, where
   nobody looks. A renamed directory keeps its watches and those below it; they get a new path. Two
-  that exchange their names (renameat2(2)) look like one that went there and back, but are both
-  there.
+  that exchange their names (renameat2(2)) look like one that went there and back; what came
+  later, and what is there now, tells them apart.
 - Nothing tells a watch that its own directory was removed or renamed while a handle is open (the
   kernel says so when the last reference goes), so the directories above it are watched for that.
 - A directory that cannot be watched (the limit of the user, or ours) makes `ChangesLost`, now and
